@@ -1,0 +1,1 @@
+"""nbflow: run notebooks as a durable graph on Dask, without changing the notebooks."""

@@ -1,0 +1,99 @@
+"""What crosses the wire between a driver and a worker: one attempt, and how it ended.
+
+An `AttemptTask` is complete in itself: with it and the artifact store, any
+worker can perform the attempt. Where a worker does not share the store, the bytes travel
+along in `carried`, in both directions, keyed by digest.
+"""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from nbflow.core.events import ErrorInfo
+from nbflow.core.ids import AttemptId
+from nbflow.core.policies import Timeout
+from nbflow.core.spec import Code
+from nbflow.core.states import Reason
+from nbflow.core.values import Artifact, Value
+
+
+class StoreRef(msgspec.Struct, frozen=True):
+    """Where the artifact store is, and the mark by which a worker knows it is the same one."""
+
+    url: str
+    mark: str
+
+
+class AttemptTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One attempt, ready to be performed."""
+
+    id: AttemptId
+    code: Code
+    params: dict[str, Value]
+    #: Outputs that someone asked for; emitted ones are kept besides.
+    outputs: tuple[str, ...] = ()
+    timeout: Timeout = Timeout()
+    memory_bytes: int | None = None
+    priority: int = 0
+    resources: dict[str, float] = {}
+    store: StoreRef
+    #: Bytes of artifacts that the worker needs and cannot read from the store itself.
+    carried: dict[str, bytes] = {}
+    #: Where the worker saves the notebook while it runs, if it can reach that folder.
+    notebook_path: str | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an attempt ended. All artifacts that it names are durable (or carried)."""
+
+    id: AttemptId
+    status: Literal["succeeded", "failed", "stopped"]
+    started_at: float
+    ended_at: float
+    outputs: dict[str, Value] = {}
+    notebook: Artifact | None = None
+    log: Artifact | None = None
+    reason: Reason | None = None
+    error: ErrorInfo | None = None
+    carried: dict[str, bytes] = {}
+
+
+class Started(msgspec.Struct, frozen=True, tag=True):
+    """A worker begins the attempt."""
+
+    id: AttemptId
+    worker: str
+    started_at: float
+
+
+class Ended(msgspec.Struct, frozen=True, tag=True):
+    """A worker has ended the attempt."""
+
+    outcome: Outcome
+
+
+class Lost(msgspec.Struct, frozen=True, tag=True):
+    """The cluster has lost the attempt: nobody will report its end."""
+
+    id: AttemptId
+    message: str
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    """Telemetry: `cell` (index among all cells) of the notebook runs now; `done` of `total` code cells."""
+
+    id: AttemptId
+    done: int
+    total: int
+    cell: int | None = None
+    #: First line of the cell, or what the notebook says through `papermill_description`.
+    description: str = ""
+
+
+class WorkerNote(msgspec.Struct, frozen=True, tag=True):
+    """Something about the cluster that a person should know; no attempt depends on it."""
+
+    message: str
+
+
+Report: TypeAlias = Started | Ended | Lost | Progress | WorkerNote

@@ -1,0 +1,85 @@
+"""What a node may cost, and what happens when it fails.
+
+Durations are seconds; the names `soft`, `hard` and `backoff` are part of the
+public interface and carry no unit suffix for that reason.
+"""
+
+import random
+
+import msgspec
+
+
+class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How often, and after which delay, a failed node is tried again.
+
+    Parameters
+    ----------
+    times
+        Tries beyond the first.
+    backoff
+        Seconds before the first retry.
+    factor
+        What each further delay is multiplied by.
+    max_backoff
+        Upper bound of one delay, in seconds.
+    jitter
+        Share of each delay that is random, from 0 (none) to 1: with 0.25, a delay
+        of 8 s becomes one between 6 and 10 s, so that nodes that failed together do not return
+        together.
+    """
+
+    times: int = 0
+    backoff: float = 1.0
+    factor: float = 2.0
+    max_backoff: float = 300.0
+    jitter: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.times < 0:
+            raise ValueError(f"retries: times must be 0 or more, not {self.times}")
+        if self.backoff < 0 or self.max_backoff < 0 or self.factor < 1:
+            raise ValueError("retries: backoff and max_backoff must be 0 or more, factor 1 or more")
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"retries: jitter must be between 0 and 1, not {self.jitter}")
+
+    def delay_s(self, failures: int, rng: random.Random) -> float:
+        """Return the seconds to wait after the `failures`-th failure (1 or more)."""
+        # The exponent is capped so that a node that fails for days does not overflow a float.
+        delay = min(self.max_backoff, self.backoff * self.factor ** min(failures - 1, 64))
+        return delay * (1 + self.jitter * (2 * rng.random() - 1))
+
+
+class Timeout(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Seconds a node may run: `soft` interrupts its cell, `hard` kills its kernel."""
+
+    soft: float | None = None
+    hard: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, limit in (("soft", self.soft), ("hard", self.hard)):
+            if limit is not None and limit <= 0:
+                raise ValueError(f"timeout: {name} must be more than 0 s, not {limit}")
+        if self.soft is not None and self.hard is not None and self.soft > self.hard:
+            raise ValueError(f"timeout: soft ({self.soft} s) must not be over hard ({self.hard} s)")
+
+
+class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The policies of one node, after the flow's defaults have been applied."""
+
+    retries: Retry = Retry()
+    timeout: Timeout = Timeout()
+    #: Bytes that the node's process tree may use; None is no limit.
+    memory_bytes: int | None = None
+    #: Higher starts earlier.
+    priority: int = 0
+    #: Dask worker resources that one attempt occupies.
+    resources: dict[str, float] = {}
+    #: Nodes that merely come `after` this one run even when it failed.
+    continue_on_failure: bool = False
+
+
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many nodes may be queued or running at once; None is no limit."""
+
+    flow: int | None = None
+    groups: dict[str, int] = {}

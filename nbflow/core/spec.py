@@ -1,0 +1,68 @@
+"""The definition of a flow as plain data: what the journal stores and the machine runs.
+
+A `FlowSpec` is complete in itself. It holds no Python callables and reads no
+files: notebooks and functions are named by the digest of their bytes in the
+artifact store, so that a run can be resumed by a process that never saw the
+program that defined it, and edits to a notebook do not reach a run that has begun.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from nbflow.core.policies import Limits, Policy
+from nbflow.core.values import Binding, Value
+
+
+class NotebookCode(msgspec.Struct, frozen=True, tag="notebook", omit_defaults=True):
+    """A notebook: where it was read from, and the bytes that were read.
+
+    `path` is absolute; `kernel` overrides the kernel that the notebook names;
+    `cwd` is the kernel's working directory (default: the notebook's folder).
+    """
+
+    path: str
+    digest: str = ""
+    kernel: str | None = None
+    cwd: str | None = None
+
+
+class FunctionCode(msgspec.Struct, frozen=True, tag="function", omit_defaults=True):
+    """A Python function, pickled by cloudpickle; `label` is its dotted name, for people."""
+
+    label: str
+    digest: str = ""
+
+
+Code: TypeAlias = NotebookCode | FunctionCode
+
+
+class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One node of a flow."""
+
+    name: str
+    code: Code
+    params: dict[str, Binding] = {}
+    #: Nodes that must end first, though nothing is received from them.
+    after: tuple[str, ...] = ()
+    #: Outputs to keep even if no other node asks for them.
+    outputs: tuple[str, ...] = ()
+    policy: Policy = Policy()
+    #: Where the node was written, as ``file:line``, for messages.
+    place: str = ""
+
+    @property
+    def kind(self) -> str:
+        """``notebook`` or ``function``."""
+        return "notebook" if isinstance(self.code, NotebookCode) else "function"
+
+
+class FlowSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A flow: its nodes in the order in which they were written, parameters and limits."""
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+    params: dict[str, Value] = {}
+    limits: Limits = Limits()
+    #: Where the flow was written, for messages.
+    place: str = ""

@@ -1,0 +1,208 @@
+"""Values that move between nodes, and the bindings that say where they come from.
+
+A *value* is what a node hands on or receives. It is either `Inline` (small,
+exactly JSON: it stands in the journal) or an `Artifact` (bytes in the store,
+addressed by their SHA-256), or a list or mapping of those.
+
+A *binding* is what a flow's author writes beside a parameter: a value, a flow
+parameter, another node's output, a text with either inside, or a list or
+mapping of bindings. `resolve` turns a binding into a value once everything it
+refers to is known.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+#: Values whose JSON is larger than this become artifacts, to keep the journal small.
+INLINE_LIMIT_BYTES = 8 * 1024
+
+_INT64 = 1 << 63
+
+ArtifactKind: TypeAlias = Literal["json", "parquet", "npy", "pickle", "file", "notebook", "text"]
+
+
+class Inline(msgspec.Struct, frozen=True, tag="inline"):
+    """A value that is exactly JSON: null, bool, int, finite float, str, list, dict of str."""
+
+    value: Any
+
+
+class Artifact(msgspec.Struct, frozen=True, tag="artifact", omit_defaults=True):
+    """A reference to bytes in the artifact store.
+
+    `type_name` names the Python type that was stored and `preview` is a short text
+    for people; neither is needed to load it.
+    """
+
+    kind: ArtifactKind
+    digest: str
+    size_bytes: int
+    type_name: str = ""
+    preview: str = ""
+
+
+class FromParam(msgspec.Struct, frozen=True, tag="param"):
+    """The flow parameter `name`."""
+
+    name: str
+
+
+class FromOutput(msgspec.Struct, frozen=True, tag="output"):
+    """The output `output` of the node `node`: a data edge."""
+
+    node: str
+    output: str
+
+
+class Text(msgspec.Struct, frozen=True, tag="text"):
+    """Text with references inside, as in ``data/${params.date}.csv``."""
+
+    parts: tuple[str | FromParam | FromOutput, ...]
+
+
+class Items(msgspec.Struct, frozen=True, tag="items"):
+    """A list, some of whose items are not plain JSON."""
+
+    items: tuple["Binding", ...]
+
+
+class Fields(msgspec.Struct, frozen=True, tag="fields"):
+    """A mapping, some of whose values are not plain JSON."""
+
+    fields: dict[str, "Binding"]
+
+
+#: What a node hands on or receives. Inside `Items` and `Fields` too, all is resolved.
+Value: TypeAlias = Inline | Artifact | Items | Fields
+#: What a flow's author may write beside a parameter.
+Binding: TypeAlias = Inline | Artifact | FromParam | FromOutput | Text | Items | Fields
+
+
+class NotText(ValueError):
+    """A reference inside a text led to a value that has no plain text form."""
+
+
+def is_plain_json(value: object) -> bool:
+    """Whether `value` survives JSON unchanged, type for type.
+
+    Subclasses do not count (a `numpy.float64` is not a `float`), nor do tuples,
+    non-finite floats, integers beyond 64 bits, or keys that are not `str`.
+    """
+    kind = type(value)
+    if kind is float:
+        return math.isfinite(value)  # type: ignore[arg-type]
+    if kind is int:
+        return -_INT64 <= value < _INT64  # type: ignore[operator]
+    if value is None or kind is bool or kind is str:
+        return True
+    if kind is list:
+        return all(is_plain_json(item) for item in value)  # type: ignore[attr-defined]
+    if kind is dict:
+        pairs = value.items()  # type: ignore[attr-defined]
+        return all(type(key) is str and is_plain_json(item) for key, item in pairs)
+    return False
+
+
+def references(binding: Binding) -> Iterator[FromParam | FromOutput]:
+    """Yield every reference inside `binding`, in the order in which it is written."""
+    match binding:
+        case FromParam() | FromOutput():
+            yield binding
+        case Text(parts):
+            yield from (part for part in parts if not isinstance(part, str))
+        case Items(items):
+            for item in items:
+                yield from references(item)
+        case Fields(fields):
+            for field in fields.values():
+                yield from references(field)
+
+
+def artifacts_in(value: Binding) -> Iterator[Artifact]:
+    """Yield every artifact inside `value`."""
+    match value:
+        case Artifact():
+            yield value
+        case Items(items):
+            for item in items:
+                yield from artifacts_in(item)
+        case Fields(fields):
+            for field in fields.values():
+                yield from artifacts_in(field)
+
+
+def resolve(
+    binding: Binding,
+    params: Mapping[str, Value],
+    output: Callable[[FromOutput], Value],
+) -> Value:
+    """Replace every reference in `binding` by the value it stands for.
+
+    Parameters
+    ----------
+    binding
+        What the author wrote.
+    params
+        The flow's parameters in this run.
+    output
+        Gives the value of a node's output.
+
+    Raises
+    ------
+    NotText
+        If a reference inside a text leads to something other than a plain scalar.
+    """
+    match binding:
+        case FromParam(name):
+            return params[name]
+        case FromOutput():
+            return output(binding)
+        case Text(parts):
+            return Inline("".join(_as_text(part, params, output) for part in parts))
+        case Items(items):
+            return _simplified(Items(tuple(resolve(item, params, output) for item in items)))
+        case Fields(fields):
+            return _simplified(
+                Fields({key: resolve(item, params, output) for key, item in fields.items()})
+            )
+        case Inline() | Artifact():
+            return binding
+
+
+def _as_text(
+    part: str | FromParam | FromOutput,
+    params: Mapping[str, Value],
+    output: Callable[[FromOutput], Value],
+) -> str:
+    if isinstance(part, str):
+        return part
+    value = resolve(part, params, output)
+    match value:
+        case Inline(value=str() | int() | float() | bool()):
+            return str(value.value)
+        case _:
+            raise NotText(f"{describe_reference(part)} is not a plain text or number")
+
+
+def describe_reference(reference: FromParam | FromOutput) -> str:
+    """Return `reference` as it is written in a flow file."""
+    match reference:
+        case FromParam(name):
+            return f"${{params.{name}}}"
+        case FromOutput(node, output):
+            return f"${{{node}.{output}}}"
+
+
+def _simplified(value: Items | Fields) -> Value:
+    """Turn a list or mapping that holds nothing but JSON back into `Inline`."""
+    match value:
+        case Items(items):
+            if all(isinstance(item, Inline) for item in items):
+                return Inline([item.value for item in items if isinstance(item, Inline)])
+        case Fields(fields):
+            if all(isinstance(item, Inline) for item in fields.values()):
+                return Inline({k: v.value for k, v in fields.items() if isinstance(v, Inline)})
+    return value

@@ -1,0 +1,145 @@
+"""The ports: what the driver needs from the world, as protocols.
+
+Each port has a fake in `nbflow.testing` and at least one real adapter, and one
+contract suite in ``tests/contracts`` that runs on both. Signatures are
+synchronous where the real work is a short blocking call that the driver sends to its own
+writer thread, and asynchronous where waiting is the point.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from nbflow.core.attempts import AttemptTask, Report, StoreRef
+from nbflow.core.events import Event, Record
+from nbflow.core.ids import AttemptId
+from nbflow.core.values import Artifact, ArtifactKind
+
+
+class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a journal's index knows of a run without reading its events."""
+
+    id: str
+    flow: str
+    created_at: float
+    epoch: int
+    last_seq: int
+    #: Who drives it (``host:pid``), empty when nobody does.
+    holder: str = ""
+    #: Until when the holder's lease is good, in seconds since the epoch.
+    lease_until: float = 0.0
+
+
+class Signal(msgspec.Struct, frozen=True):
+    """A request left for a run's driver by someone else."""
+
+    id: int
+    kind: str
+    by: str
+    at: float
+
+
+class Journal(Protocol):
+    """Append-only event log of all runs of one home. Thread-safe; every call is durable when it returns."""
+
+    def create(self, run: str, event: Event, *, flow: str, at: float) -> Record:
+        """Add a run with its first event, at seq 1 and epoch 0; `RunExists` if the id is taken."""
+
+    def claim(self, run: str, holder: str, *, now: float, ttl_s: float) -> int:
+        """Take the run's lease and return its new epoch; `RunHeld` while another's is good."""
+
+    def renew(self, run: str, epoch: int, *, now: float, ttl_s: float) -> None:
+        """Extend the lease; `LostLease` if `epoch` is no longer the run's."""
+
+    def release(self, run: str, epoch: int) -> None:
+        """Give the lease back; nothing happens if `epoch` is no longer the run's."""
+
+    def append(self, run: str, epoch: int, records: Sequence[Record]) -> None:
+        """Append in one transaction, all or nothing; `LostLease` if `epoch` is not the run's."""
+
+    def read(self, run: str, after_seq: int = 0) -> Iterator[Record]:
+        """Yield the run's records in order; `UnknownRun` if there is no such run."""
+
+    def row(self, run: str) -> RunRow:
+        """Return the run's row of the index; `UnknownRun` if there is no such run."""
+
+    def rows(self) -> list[RunRow]:
+        """Return all runs, oldest first."""
+
+    def signal(self, run: str, kind: str, by: str, *, at: float) -> None:
+        """Leave a request for the run's driver; durable when this returns."""
+
+    def signals(self, run: str) -> list[Signal]:
+        """Return requests that no driver has consumed, oldest first."""
+
+    def consume(self, run: str, epoch: int, signal: int) -> None:
+        """Mark a request as taken up by the driver of `epoch`."""
+
+    def close(self) -> None:
+        """Release all resources."""
+
+
+class ArtifactStore(Protocol):
+    """Bytes addressed by their SHA-256 (``sha256:<hex>``). What `put` returns is durable."""
+
+    @property
+    def ref(self) -> StoreRef:
+        """How a worker finds this store."""
+
+    def put(
+        self, data: bytes, kind: ArtifactKind, *, type_name: str = "", preview: str = ""
+    ) -> Artifact:
+        """Store `data`; storing the same bytes twice stores them once."""
+
+    def put_file(
+        self, path: Path, kind: ArtifactKind, *, type_name: str = "", preview: str = ""
+    ) -> Artifact:
+        """Store a file's content, in constant memory."""
+
+    def get(self, digest: str) -> bytes:
+        """Return verified bytes; `ArtifactError` if they are missing or damaged."""
+
+    def path(self, digest: str) -> Path:
+        """Return a local file with verified bytes, which must not be changed."""
+
+    def exists(self, digest: str) -> bool:
+        """Whether the store has the artifact."""
+
+    def put_receipt(self, attempt: AttemptId, data: bytes) -> None:
+        """Keep an attempt's outcome where the next driver finds it, durably."""
+
+    def get_receipt(self, attempt: AttemptId) -> bytes | None:
+        """Return what `put_receipt` kept for the attempt, if anything."""
+
+
+class ClusterInfo(msgspec.Struct, frozen=True):
+    """What a person wants to know of a cluster."""
+
+    address: str
+    dashboard: str
+    workers: int
+    threads: int
+    #: Whether all workers read and write the artifact store themselves.
+    shares_store: bool
+    #: Names of kernels that every worker can start.
+    kernels: frozenset[str]
+    #: Sum of each Dask resource over the workers.
+    resources: dict[str, float]
+
+
+class Cluster(Protocol):
+    """Where attempts run. Reports arrive through the callback given to `start`, in the loop's thread."""
+
+    async def start(self, store: StoreRef, report: Callable[[Report], None]) -> ClusterInfo:
+        """Connect (or start up), and check that every worker can run nbflow; `ClusterError` if not."""
+
+    async def submit(self, tasks: Sequence[AttemptTask]) -> None:
+        """Hand over attempts; each will be reported `Started` at most once, then `Ended` or `Lost`."""
+
+    async def cancel(self, attempts: Sequence[AttemptId]) -> None:
+        """Ask for attempts to stop; each still ends in `Ended` (status ``stopped``) or `Lost`."""
+
+    async def close(self) -> None:
+        """Let go; an embedded cluster ends with all its processes."""
