@@ -10,7 +10,6 @@ mapping of bindings. `resolve` turns a binding into a value once everything it
 refers to is known.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
@@ -18,8 +17,6 @@ import msgspec
 
 #: Values whose JSON is larger than this become artifacts, to keep the journal small.
 INLINE_LIMIT_BYTES = 8 * 1024
-
-_INT64 = 1 << 63
 
 ArtifactKind: TypeAlias = Literal["json", "parquet", "npy", "pickle", "file", "notebook", "text"]
 
@@ -83,27 +80,6 @@ Binding: TypeAlias = Inline | Artifact | FromParam | FromOutput | Text | Items |
 
 class NotText(ValueError):
     """A reference inside a text led to a value that has no plain text form."""
-
-
-def is_plain_json(value: object) -> bool:
-    """Whether `value` survives JSON unchanged, type for type.
-
-    Subclasses do not count (a `numpy.float64` is not a `float`), nor do tuples,
-    non-finite floats, integers beyond 64 bits, or keys that are not `str`.
-    """
-    kind = type(value)
-    if kind is float:
-        return math.isfinite(value)  # type: ignore[arg-type]
-    if kind is int:
-        return -_INT64 <= value < _INT64  # type: ignore[operator]
-    if value is None or kind is bool or kind is str:
-        return True
-    if kind is list:
-        return all(is_plain_json(item) for item in value)  # type: ignore[attr-defined]
-    if kind is dict:
-        pairs = value.items()  # type: ignore[attr-defined]
-        return all(type(key) is str and is_plain_json(item) for key, item in pairs)
-    return False
 
 
 def references(binding: Binding) -> Iterator[FromParam | FromOutput]:
