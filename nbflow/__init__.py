@@ -1,1 +1,79 @@
-"""nbflow: run notebooks as a durable graph on Dask, without changing the notebooks."""
+"""nbflow: run notebooks as a durable graph on Dask, without changing the notebooks.
+
+The names below are loaded when they are first used, so that ``import nbflow`` in a
+notebook's kernel, which may only want `emit`, costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from nbflow._version import __version__
+
+if TYPE_CHECKING:
+    from nbflow.cluster import Embedded
+    from nbflow.core.errors import (
+        ClusterError,
+        DefinitionError,
+        JournalError,
+        NbflowError,
+        RunCancelled,
+        RunFailed,
+        RunHeld,
+        UnknownRun,
+    )
+    from nbflow.core.policies import Retry, Timeout
+    from nbflow.guest import emit
+    from nbflow.session import Flow, Run, attach, load, runs
+
+_PLACES = {
+    "ClusterError": "nbflow.core.errors",
+    "DefinitionError": "nbflow.core.errors",
+    "Embedded": "nbflow.cluster",
+    "Flow": "nbflow.session",
+    "JournalError": "nbflow.core.errors",
+    "NbflowError": "nbflow.core.errors",
+    "Retry": "nbflow.core.policies",
+    "Run": "nbflow.session",
+    "RunCancelled": "nbflow.core.errors",
+    "RunFailed": "nbflow.core.errors",
+    "RunHeld": "nbflow.core.errors",
+    "Timeout": "nbflow.core.policies",
+    "UnknownRun": "nbflow.core.errors",
+    "attach": "nbflow.session",
+    "emit": "nbflow.guest",
+    "load": "nbflow.session",
+    "runs": "nbflow.session",
+}
+
+__all__ = [
+    "ClusterError",
+    "DefinitionError",
+    "Embedded",
+    "Flow",
+    "JournalError",
+    "NbflowError",
+    "Retry",
+    "Run",
+    "RunCancelled",
+    "RunFailed",
+    "RunHeld",
+    "Timeout",
+    "UnknownRun",
+    "__version__",
+    "attach",
+    "emit",
+    "load",
+    "runs",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'nbflow' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

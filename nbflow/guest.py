@@ -16,17 +16,30 @@ Formats, by the type of the value:
 ========== =====================================================================
 
 Truth comes before format: a table that would come back with another type (mixed
-objects, named column axes, custom subclasses) is pickled instead.
+objects, named column axes, custom subclasses, units or flags that Parquet does not know) is
+pickled instead. What Arrow is trusted with is a list of types known to come back.
 """
 
 import importlib.util
 import io
 import json
 import math
+import os
 import pickle
+import tempfile
+from pathlib import Path
 from typing import Any, BinaryIO
 
+#: The environment variable that names a node's folder for emitted outputs.
+OUTPUTS_VARIABLE = "NBFLOW_OUTPUTS"
+
+#: The formats of values, which are also the suffixes of emitted files.
+KINDS = frozenset({"json", "parquet", "npy", "pickle"})
+
 _INT64 = 1 << 63
+
+#: Deeper lists and mappings are pickled: JSON codecs recurse, and a list may contain itself.
+_DEPTH_LIMIT = 64
 
 #: Longest preview of a value, in characters.
 _PREVIEW_LENGTH = 80
@@ -40,21 +53,10 @@ def is_plain_json(value: object) -> bool:
     """Whether `value` survives JSON unchanged, type for type.
 
     Subclasses do not count (a `numpy.float64` is not a `float`), nor do tuples,
-    non-finite floats, integers beyond 64 bits, or keys that are not `str`.
+    non-finite floats, integers beyond 64 bits, keys that are not `str`, text that UTF-8
+    cannot hold (lone surrogates), or what is nested very deeply.
     """
-    kind = type(value)
-    if value is None or kind is bool or kind is str:
-        return True
-    if kind is float:
-        return math.isfinite(value)  # type: ignore[arg-type]
-    if kind is int:
-        return -_INT64 <= value < _INT64  # type: ignore[operator]
-    if kind is list:
-        return all(is_plain_json(item) for item in value)  # type: ignore[attr-defined]
-    if kind is dict:
-        pairs = value.items()  # type: ignore[attr-defined]
-        return all(type(key) is str and is_plain_json(item) for key, item in pairs)
-    return False
+    return _is_plain_json(value, _DEPTH_LIMIT)
 
 
 def type_name(value: object) -> str:
@@ -69,13 +71,15 @@ def type_name(value: object) -> str:
 
 def preview(value: object) -> str:
     """Return a short, one-line text about `value`; never fails, whatever its `__repr__` does."""
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple) and shape:
-        return " x ".join(str(side) for side in shape)
     try:
+        shape = getattr(value, "shape", None)
+        if isinstance(shape, tuple) and shape:
+            return " x ".join(str(side) for side in shape)
         text = " ".join(repr(value)[: 4 * _PREVIEW_LENGTH].split())
     except Exception as error:  # noqa: BLE001 - foreign code; a preview must not fail a node
         return f"<no repr: {type(error).__name__}>"
+    # What UTF-8 cannot hold could not be journaled either.
+    text = text.encode(errors="replace").decode()
     return text if len(text) <= _PREVIEW_LENGTH else text[: _PREVIEW_LENGTH - 1] + "…"
 
 
@@ -97,7 +101,7 @@ def dump(value: Any, file: BinaryIO) -> str:
         value.to_parquet(buffer, engine="pyarrow")
         file.write(buffer.getbuffer())
         return "parquet"
-    if kind == "numpy.ndarray" and not value.dtype.hasobject and value.dtype.names is None:
+    if kind == "numpy.ndarray" and value.dtype.kind in _NPY_KINDS:
         import numpy as np
 
         np.save(file, value, allow_pickle=False)
@@ -130,44 +134,181 @@ def load(kind: str, data: bytes) -> Any:
     raise ValueError(f"no value can be loaded from an artifact of kind {kind!r}")
 
 
+def emit(name: str, value: Any) -> Any:
+    """Hand `value` on as the node's output `name`, and return it.
+
+    Outside of a run it only returns the value, so that a notebook works by hand, too. The
+    last value of a name wins.
+
+    Raises
+    ------
+    ValueError
+        If `name` is not a Python identifier.
+    Unstorable
+        If the value cannot be stored.
+    """
+    if not name.isidentifier():
+        raise ValueError(f"an output's name must be a Python identifier, not {name!r}")
+    place = os.environ.get(OUTPUTS_VARIABLE)
+    if place is None:
+        return value
+    # Hidden until it is whole: the worker ignores names that begin with a dot.
+    handle, partial = tempfile.mkstemp(prefix=".", dir=place)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            kind = dump(value, file)
+        Path(partial).replace(Path(place, name + "." + kind))
+    except BaseException:
+        Path(partial).unlink()
+        raise
+    for other in KINDS - {kind}:
+        stale = Path(place, name + "." + other)
+        if stale.exists():
+            stale.unlink()
+    return value
+
+
+def capture(namespace: Any, names: Any, folder: str) -> None:
+    """Dump variables into `folder`, each to its own file, and tell in ``report.json`` how it went.
+
+    A name's entry holds ``file``, ``kind``, ``type`` and ``preview``; or ``type`` and ``error`` if
+    the value cannot be stored; or ``near`` (names spelt alike) if there is no such variable.
+    """
+    report = {}
+    for position, name in enumerate(names):
+        if name in namespace:
+            report[name] = _captured(namespace[name], Path(folder), str(position))
+        else:
+            import difflib
+
+            known = [each for each in namespace if not each.startswith("_")]
+            report[name] = {"near": difflib.get_close_matches(name, known)}
+    Path(folder, "report.json").write_text(json.dumps(report), encoding="utf-8")
+
+
+def _captured(value: Any, folder: Path, file_name: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {"type": type_name(value)}
+    try:
+        with (folder / file_name).open("wb") as file:
+            kind = dump(value, file)
+    except Exception as error:  # noqa: BLE001 - foreign reducers raise what they like; it is reported
+        entry["error"] = str(error.__cause__ or error) or type(error).__name__
+        return entry
+    entry.update(file=file_name, kind=kind, preview=preview(value))
+    return entry
+
+
+def _is_plain_json(value: Any, depth: int) -> bool:
+    kind = type(value)
+    if value is None or kind is bool:
+        return True
+    if kind is str:
+        return _is_utf8(value)
+    if kind is float:
+        return math.isfinite(value)
+    if kind is int:
+        return bool(-_INT64 <= value < _INT64)
+    if kind is list:
+        return depth > 0 and all(_is_plain_json(item, depth - 1) for item in value)
+    if kind is dict:
+        return depth > 0 and all(
+            type(key) is str and _is_utf8(key) and _is_plain_json(item, depth - 1)
+            for key, item in value.items()
+        )
+    return False
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 _TABLES = frozenset({"pandas.DataFrame", "pandas.core.frame.DataFrame"})
+
+#: Booleans, numbers, dates and fixed-width text: no objects, no records.
+_NPY_KINDS = frozenset("biufcmMSU")
+
+#: Parquet has no whole seconds.
+_PARQUET_UNITS = frozenset({"ms", "us", "ns"})
 
 
 def _fits_parquet(table: Any) -> bool:
     """Whether Arrow gives `table` back exactly as it was."""
     if importlib.util.find_spec("pyarrow") is None:
         return False
+    return (
+        not table.attrs
+        and table.flags.allows_duplicate_labels
+        and _has_plain_columns(table.columns)
+        and _has_plain_index(table.index)
+        and all(_fits_arrow(table[name].dtype) for name in table.columns)
+    )
+
+
+def _has_plain_columns(columns: Any) -> bool:
     import pandas as pd
 
-    columns = table.columns
-    plain_columns = (
+    return (
         type(columns) is pd.Index
         and columns.name is None
         and columns.is_unique
-        and all(type(name) is str for name in columns)
+        and columns.dtype == pd.Index(["a"]).dtype
+        and all(type(name) is str and _is_utf8(name) for name in columns)
     )
-    index = table.index
-    plain_index = type(index) in (pd.RangeIndex, pd.DatetimeIndex) or (
-        type(index) is pd.Index and _fits_arrow(index)
-    )
-    if not plain_columns or not plain_index or table.attrs:
-        return False
-    # A frequency is not stored, and its loss would change later arithmetic on the index.
-    if getattr(index, "freq", None) is not None:
-        return False
-    return all(_fits_arrow(table[name]) for name in columns)
 
 
-def _fits_arrow(column: Any) -> bool:
+def _has_plain_index(index: Any) -> bool:
     import pandas as pd
 
-    dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        return pd.api.types.infer_dtype(dtype.categories, skipna=False) in ("string", "integer")
-    if dtype == object:
-        # All str: anything mixed (also None beside NaN) would come back as something else.
+    if index.name is not None and type(index.name) is not str:
         return False
-    return dtype.kind in "iubfM" or isinstance(dtype, pd.StringDtype)
+    if type(index) is pd.DatetimeIndex:
+        # A frequency is not stored, and its loss would change later arithmetic on the index.
+        return index.freq is None and _fits_arrow(index.dtype)
+    if type(index) is pd.RangeIndex:
+        return True
+    # An index comes back as NumPy's type, or as the text type of this pandas.
+    return type(index) is pd.Index and (
+        _is_native_number(index.dtype)
+        or (index.dtype == pd.Index(["a"]).dtype and _fits_arrow(index.dtype))
+    )
+
+
+def _fits_arrow(dtype: Any) -> bool:
+    import pandas as pd
+
+    if isinstance(dtype, pd.CategoricalDtype):
+        # Categories of numbers come back as plain numbers.
+        categories = dtype.categories
+        return len(categories) > 0 and categories.dtype == pd.Index(["a"]).dtype != object
+    if isinstance(dtype, pd.StringDtype):
+        return dtype.storage == "pyarrow"
+    if dtype.kind == "M":
+        unit = dtype.unit if isinstance(dtype, pd.DatetimeTZDtype) else _unit_of(dtype)
+        return unit in _PARQUET_UNITS
+    return _is_native_number(dtype) or dtype.name in _NULLABLE
+
+
+#: pandas' own types of numbers with missing values.
+_NULLABLE = frozenset(
+    {"boolean", "Float32", "Float64"}
+    | {f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
+)
+
+
+def _is_native_number(dtype: Any) -> bool:
+    import numpy as np
+
+    return isinstance(dtype, np.dtype) and dtype.kind in "iubf" and dtype.isnative
+
+
+def _unit_of(dtype: Any) -> str:
+    import numpy as np
+
+    return np.datetime_data(dtype)[0] if isinstance(dtype, np.dtype) else ""
 
 
 def _pickle(value: Any, file: BinaryIO) -> None:

@@ -42,7 +42,10 @@ class Signal(msgspec.Struct, frozen=True):
 
 
 class Journal(Protocol):
-    """Append-only event log of all runs of one home. Thread-safe; every call is durable when it returns."""
+    """Append-only event log of all runs of one home.
+
+    Thread-safe; every call is durable when it returns.
+    """
 
     def create(self, run: str, event: Event, *, flow: str, at: float) -> Record:
         """Add a run with its first event, at seq 1 and epoch 0; `RunExists` if the id is taken."""
@@ -104,6 +107,9 @@ class ArtifactStore(Protocol):
     def path(self, digest: str) -> Path:
         """Return a local file with verified bytes, which must not be changed."""
 
+    def materialise(self, digest: str, target: Path) -> None:
+        """Write verified bytes to a file for people, atomically; parents are made."""
+
     def exists(self, digest: str) -> bool:
         """Whether the store has the artifact."""
 
@@ -123,20 +129,27 @@ class ClusterInfo(msgspec.Struct, frozen=True):
     threads: int
     #: Whether all workers read and write the artifact store themselves.
     shares_store: bool
-    #: Names of kernels that every worker can start.
+    #: Names of kernels that every worker can start; empty where they are this program's own.
     kernels: frozenset[str]
-    #: Sum of each Dask resource over the workers.
+    #: The most of each Dask resource that any one worker offers.
     resources: dict[str, float]
 
 
 class Cluster(Protocol):
-    """Where attempts run. Reports arrive through the callback given to `start`, in the loop's thread."""
+    """Where attempts run.
 
-    async def start(self, store: StoreRef, report: Callable[[Report], None]) -> ClusterInfo:
-        """Connect (or start up), and check that every worker can run nbflow; `ClusterError` if not."""
+    Reports arrive through the callback given to `start`,
+    in the loop's thread.
+    """
+
+    async def start(self, report: Callable[[Report], None]) -> None:
+        """Connect, or start up; `ClusterError` if the cluster cannot be reached."""
+
+    async def survey(self, store: StoreRef) -> ClusterInfo:
+        """Ask every worker what it can do; `ClusterError` if one cannot run this nbflow."""
 
     async def submit(self, tasks: Sequence[AttemptTask]) -> None:
-        """Hand over attempts; each will be reported `Started` at most once, then `Ended` or `Lost`."""
+        """Hand over attempts; each is reported `Started` at most once, then `Ended` or `Lost`."""
 
     async def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """Ask for attempts to stop; each still ends in `Ended` (status ``stopped``) or `Lost`."""

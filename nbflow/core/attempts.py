@@ -80,7 +80,7 @@ class Lost(msgspec.Struct, frozen=True, tag=True):
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):
-    """Telemetry: `cell` (index among all cells) of the notebook runs now; `done` of `total` code cells."""
+    """Telemetry: `done` of `total` code cells have run, and `cell` (index among all) runs now."""
 
     id: AttemptId
     done: int

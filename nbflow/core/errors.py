@@ -88,7 +88,7 @@ class RunHeld(NbflowError):
 
 
 class LostLease(NbflowError):
-    """This driver's epoch is no longer the run's: another one has taken over."""
+    """The driver's epoch is no longer the run's: another one has taken over."""
 
     exit_code = 3
 

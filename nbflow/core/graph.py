@@ -4,7 +4,7 @@ Built once from a `FlowSpec`. Its constructor trusts the specification: use
 `nbflow.definition.check` first, which names every fault in words.
 """
 
-from collections import deque
+import heapq
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -37,7 +37,8 @@ class Graph:
         self.spec = spec
         #: Node specifications by name, in the order of the flow.
         self.nodes: dict[str, NodeSpec] = {node.name: node for node in spec.nodes}
-        self.edges: tuple[Edge, ...] = tuple(edges_of(spec))
+        #: Distinct edges, in the order in which they are written.
+        self.edges: tuple[Edge, ...] = tuple(dict.fromkeys(edges_of(spec)))
         #: Distinct nodes that each node waits for, in the order in which it names them.
         self.upstream: dict[str, tuple[str, ...]] = _grouped(
             self.nodes, ((edge.target, edge.source) for edge in self.edges)
@@ -52,6 +53,12 @@ class Graph:
         )
         self._wanted = _wanted_outputs(self)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Graph) and self.spec == other.spec
+
+    # Specifications hold mappings, so a graph is found by identity where hashes matter.
+    __hash__ = object.__hash__
+
     def wanted_outputs(self, node: str) -> tuple[str, ...]:
         """Return the outputs of `node` that an edge or its own declaration asks for."""
         return self._wanted[node]
@@ -65,15 +72,17 @@ class Graph:
             If the graph has a cycle.
         """
         missing = {name: len(sources) for name, sources in self.upstream.items()}
-        ready = deque(name for name, count in missing.items() if count == 0)
+        rank = {name: place for place, name in enumerate(self.nodes)}
+        # A heap of (rank, name); what is made in the order of ranks is one already.
+        ready = [(rank[name], name) for name, count in missing.items() if count == 0]
         order: list[str] = []
         while ready:
-            name = ready.popleft()
+            _, name = heapq.heappop(ready)
             order.append(name)
             for target in self.downstream[name]:
                 missing[target] -= 1
                 if missing[target] == 0:
-                    ready.append(target)
+                    heapq.heappush(ready, (rank[target], target))
         if len(order) != len(self.nodes):
             raise ValueError("the graph has a cycle: " + " -> ".join(find_cycle(self.upstream)))
         return tuple(order)

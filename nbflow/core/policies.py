@@ -4,6 +4,7 @@ Durations are seconds; the names `soft`, `hard` and `backoff` are part of the
 public interface and carry no unit suffix for that reason.
 """
 
+import math
 import random
 
 import msgspec
@@ -37,16 +38,29 @@ class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
     def __post_init__(self) -> None:
         if self.times < 0:
             raise ValueError(f"retries: times must be 0 or more, not {self.times}")
-        if self.backoff < 0 or self.max_backoff < 0 or self.factor < 1:
-            raise ValueError("retries: backoff and max_backoff must be 0 or more, factor 1 or more")
+        # Comparisons are worded so that they refuse a NaN too: it would get into the journal.
+        for name, seconds in (("backoff", self.backoff), ("max_backoff", self.max_backoff)):
+            if not 0 <= seconds < math.inf:
+                raise ValueError(f"retries: {name} must be 0 s or more, and finite, not {seconds}")
+        if not 1 <= self.factor < math.inf:
+            raise ValueError(f"retries: factor must be 1 or more, and finite, not {self.factor}")
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"retries: jitter must be between 0 and 1, not {self.jitter}")
 
     def delay_s(self, failures: int, rng: random.Random) -> float:
         """Return the seconds to wait after the `failures`-th failure (1 or more)."""
-        # The exponent is capped so that a node that fails for days does not overflow a float.
-        delay = min(self.max_backoff, self.backoff * self.factor ** min(failures - 1, 64))
+        # The bound leaves room for the jitter above it: delays that were all cut off at one
+        # bound would return together.
+        delay = min(self.max_backoff / (1 + self.jitter), self._undamped_s(failures))
         return delay * (1 + self.jitter * (2 * rng.random() - 1))
+
+    def _undamped_s(self, failures: int) -> float:
+        if self.backoff == 0:
+            return 0.0
+        try:
+            return self.backoff * float(self.factor) ** (failures - 1)
+        except OverflowError:
+            return math.inf
 
 
 class Timeout(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,8 +71,8 @@ class Timeout(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         for name, limit in (("soft", self.soft), ("hard", self.hard)):
-            if limit is not None and limit <= 0:
-                raise ValueError(f"timeout: {name} must be more than 0 s, not {limit}")
+            if limit is not None and not 0 < limit < math.inf:
+                raise ValueError(f"timeout: {name} must be more than 0 s, and finite, not {limit}")
         if self.soft is not None and self.hard is not None and self.soft > self.hard:
             raise ValueError(f"timeout: soft ({self.soft} s) must not be over hard ({self.hard} s)")
 

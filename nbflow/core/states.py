@@ -90,7 +90,9 @@ NODE_TRANSITIONS: dict[NodeState, dict[str, NodeState]] = {
     },
     NodeState.SUCCEEDED: {"NodeReset": NodeState.WAITING},
     NodeState.FAILED: {
+        # These two only while it has tries left; after that only a reset helps.
         "RetryScheduled": NodeState.BACKING_OFF,
+        "NodeCancelled": NodeState.CANCELLED,
         "NodeReset": NodeState.WAITING,
     },
     NodeState.CANCELLED: {"NodeReset": NodeState.WAITING},

@@ -1,0 +1,43 @@
+# Two commands do everything on a machine that has Python 3.11+, pip and make:
+#
+#     make demo    run the example pipeline and say where its results are
+#     make test    run the whole test suite
+#
+# Each makes the virtual environment .venv first, if it is not there.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test check format bench schema clean
+
+demo: $(STAMP)
+	@$(BIN)/python notebooks/demo.py
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m nbflow.definition.schema --check
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) .nbflow out
+
+# Installed anew whenever the dependencies may have changed.
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[examples]" --group test --group check
+	@touch $@

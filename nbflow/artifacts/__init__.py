@@ -1,0 +1,26 @@
+"""The artifact store: bytes addressed by their SHA-256, in a folder or at any fsspec URL.
+
+Layout, the same everywhere::
+
+    mark                                  a token that tells this store from all others
+    sha256/ab/abcdef…                     an artifact, by the hash of its content
+    receipts/<run>/<node>.<attempt>       how an attempt ended, for the next driver
+    tmp/                                  unfinished writes (a local folder only)
+
+What `put` returned is durable: in a local folder, the bytes are written to
+``tmp/`` and synced, renamed to their final name, and the folder is synced. So under a
+final name there is a whole file or none, whatever is killed when; a leftover in
+``tmp/`` is rubbish that nothing refers to. At a URL, the service's own promise takes the
+place of these steps.
+
+Reading trusts nothing: bytes are handed out after their hash was checked, so a damaged disk
+is an error that names the artifact, not a wrong answer.
+
+`digests` knows names and hashes, `files` the durable write, `folders` and
+`remote` the two kinds of place, `store` puts them together.
+"""
+
+from nbflow.artifacts.digests import digest_of
+from nbflow.artifacts.store import FileStore
+
+__all__ = ["FileStore", "digest_of"]

@@ -1,0 +1,21 @@
+"""The cluster: attempts as tasks of Dask. The only part of nbflow that imports `distributed`.
+
+Dask places and runs attempts; it knows nothing of the graph. The driver owns
+the frontier and hands over what is ready, so branches, retries, limits and resume
+are nbflow's plain code, and none of Dask's own retries or recomputation can
+repeat a node behind the journal's back.
+
+==================== ============================================================
+`dask_cluster`       the adapter of the `Cluster` port, on the driver's side
+`bundles`            many tiny attempts in one Dask task
+`embedded`           a scheduler and worker processes of our own, on loopback
+`worker_process`     the program that such a worker process runs
+`remote`             what runs on a worker, also on somebody else's
+`reporting`          reports on their way from a worker to the driver
+==================== ============================================================
+"""
+
+from nbflow.cluster.dask_cluster import DaskCluster
+from nbflow.cluster.embedded import Embedded
+
+__all__ = ["DaskCluster", "Embedded"]

@@ -1,0 +1,361 @@
+"""The adapter of the `Cluster` port: Dask as seen by a driver.
+
+Handing over: one Dask task per bundle, each with a key that was never used
+before, `(label, run, node, attempt, epoch)`. The label is what Dask's dashboard groups
+by, so it is the node's name, or, in flows of very many nodes, the name of its group or
+function (a scheduler never forgets a label).
+
+Coming back: reports arrive as Dask events on a topic of this driver's own. The
+future of a task is watched too, for what no report can tell: its worker died,
+the task could not be unpickled, or the connection was interrupted.
+"""
+
+import asyncio
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import distributed
+import msgspec
+from dask.typing import Key
+from distributed import Client, Future
+from distributed.deploy.cluster import Cluster as DaskDeployment
+
+from nbflow._version import __version__
+from nbflow.cluster import remote
+from nbflow.cluster.bundles import Bundle, Bundler
+from nbflow.cluster.embedded import Embedded, EmbeddedCluster
+from nbflow.cluster.reporting import decode
+from nbflow.core.attempts import (
+    AttemptTask,
+    Ended,
+    Lost,
+    Outcome,
+    Report,
+    StoreRef,
+    WorkerNote,
+)
+from nbflow.core.errors import ClusterError
+from nbflow.core.ids import AttemptId, groups_of
+from nbflow.core.spec import FunctionCode
+from nbflow.core.states import Reason
+from nbflow.ports import ClusterInfo
+
+#: How long a scheduler may take to answer, in seconds.
+CONNECT_TIMEOUT_S = 15.0
+
+#: How long to wait for the first worker of somebody else's cluster, in seconds.
+FIRST_WORKER_TIMEOUT_S = 60.0
+
+#: Different nodes after which the dashboard shows groups and functions instead of nodes.
+MAX_LABELS = 256
+
+Target: TypeAlias = "Embedded | str | Path | Client | DaskDeployment"
+
+
+class DaskCluster:
+    """Runs attempts on Dask.
+
+    Parameters
+    ----------
+    target
+        `Embedded` for a cluster of our own; otherwise the address of a scheduler, the path of a
+        scheduler file, a `distributed.Client`, or a Cluster object.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(self, target: Target, *, clock: Callable[[], float]) -> None:
+        self._target = target
+        self._clock = clock
+        self._topic = f"nbflow-{uuid.uuid4().hex[:12]}"
+        self._embedded: EmbeddedCluster | None = None
+        self._client: Any = None
+        self._report: Callable[[Report], None] = lambda _: None
+        self._bundler = Bundler()
+        self._digests: dict[AttemptId, str] = {}
+        self._labels: set[str] = set()
+        self._watchers: set[asyncio.Task[None]] = set()
+        #: Attempts that are with the cluster, and the future of the task that holds each.
+        self._futures: dict[AttemptId, Future[Any]] = {}
+        self._threads = 1
+
+    async def start(self, report: Callable[[Report], None]) -> None:
+        """Connect, or start the embedded cluster.
+
+        Raises
+        ------
+        ClusterError
+            If the scheduler cannot be reached.
+        """
+        self._report = report
+        if isinstance(self._target, Embedded):
+            self._embedded = EmbeddedCluster(self._target, lambda text: report(WorkerNote(text)))
+            await self._embedded.start()
+        client = self._client = await self._connect()
+        # The client would hold messages back for up to 10 ms to send them together. A
+        # driver sends one batch a turn, and the next node waits for it.
+        client.scheduler_comm.interval = 0
+        client.subscribe_topic(self._topic, self._receive)
+
+    async def survey(self, store: StoreRef) -> ClusterInfo:
+        """Wait for the first worker, and ask all that are there what they can do.
+
+        Raises
+        ------
+        ClusterError
+            If no worker comes, or one cannot run this nbflow.
+        """
+        if self._embedded is not None:
+            await self._embedded.first_worker()
+        elif not self._client.scheduler_info(n_workers=-1)["workers"]:
+            await self._first_worker()
+        info = self._info_of(await self._probe(store))
+        if self._embedded is not None:
+            # Workers that are still on their way count: they will be here in a moment.
+            workers, threads = self._embedded.config.sized()
+            info = msgspec.structs.replace(info, workers=workers, threads=workers * threads)
+        self._threads = max(1, info.threads)
+        return info
+
+    async def submit(self, tasks: Sequence[AttemptTask]) -> None:
+        """Hand over attempts, in as few messages as their priorities and resources allow."""
+        alike: defaultdict[tuple[object, ...], list[Bundle]] = defaultdict(list)
+        for bundle in self._bundler.cut(tasks, self._threads):
+            first = bundle[0]
+            alike[first.priority, tuple(sorted(first.resources.items()))].append(bundle)
+        for bundles in alike.values():
+            self._submit_alike(bundles)
+
+    async def cancel(self, attempts: Sequence[AttemptId]) -> None:
+        """Stop attempts wherever they are: on their worker, or before they get there."""
+        if not attempts or self._client is None:
+            return
+        await self._client.run(remote.stop, list(attempts), on_error="ignore")
+        # What a worker has by now, it knows to refuse; the rest never gets to one.
+        processing = await self._client.processing()
+        with_workers = {key for keys in processing.values() for key in keys}
+        withdrawn: list[Future[Any]] = []
+        for attempt in attempts:
+            future = self._futures.get(attempt)
+            if future is not None and future.key not in with_workers:
+                withdrawn.append(future)
+                self._ended(_stopped(attempt, self._clock()))
+        await self._client.cancel(withdrawn)
+
+    async def close(self) -> None:
+        """Let go of all attempts and of the connection; an embedded cluster ends."""
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+        self._futures.clear()
+        if self._client is not None:
+            await self._client.close()
+        if self._embedded is not None:
+            await self._embedded.close()
+
+    # --- connecting ---------------------------------------------------------------------------
+
+    async def _connect(self) -> Any:
+        where, options = self._address()
+        try:
+            return await Client(
+                asynchronous=True,
+                set_as_default=False,
+                name="nbflow",
+                timeout=CONNECT_TIMEOUT_S,
+                **options,
+            )
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ClusterError(
+                f"the cluster {where} cannot be reached: {str(error) or type(error).__name__}. "
+                "Check that its scheduler runs and that this machine may connect to it"
+            ) from error
+
+    def _address(self) -> tuple[str, dict[str, Any]]:
+        """Return how to call the target in a message, and how to connect to it."""
+        target = self._target
+        if isinstance(target, Embedded):
+            assert self._embedded is not None
+            return "embedded in this process", {"address": self._embedded.address}
+        if isinstance(target, Client):
+            if target.scheduler is None:
+                raise ClusterError("the Client that was given as cluster= is closed")
+            address = target.scheduler.address
+            return f"at {address}", {"address": address, "security": target.security}
+        if isinstance(target, DaskDeployment):
+            address = target.scheduler_address
+            security = getattr(target, "security", None)
+            return f"at {address}", {"address": address, "security": security}
+        text = str(target)
+        if "://" not in text and (isinstance(target, Path) or text.endswith(".json")):
+            if not Path(text).is_file():
+                raise ClusterError(f"there is no scheduler file {text}")
+            return f"of the scheduler file {text}", {"scheduler_file": text}
+        return f"at {text}", {"address": text}
+
+    async def _probe(self, store: StoreRef) -> list[remote.ProbeResult]:
+        # Our own workers have this program's kernels; listing them takes a moment.
+        list_kernels = self._embedded is None
+        answers = await self._client.run(remote.probe, store, list_kernels, on_error="return")
+        probes: list[remote.ProbeResult] = []
+        for worker, answer in answers.items():
+            if isinstance(answer, BaseException):
+                raise ClusterError(_unfit(worker, answer))
+            probe = msgspec.msgpack.decode(answer, type=remote.ProbeResult)
+            if probe.version != __version__:
+                raise ClusterError(
+                    f"worker {worker} has nbflow {probe.version}, and this program is nbflow "
+                    f"{__version__}. Install the same version in both environments"
+                )
+            probes.append(probe)
+        return probes
+
+    def _info_of(self, probes: Sequence[remote.ProbeResult]) -> ClusterInfo:
+        resources: defaultdict[str, float] = defaultdict(float)
+        for probe in probes:
+            for name, amount in probe.resources.items():
+                # What one worker has: resources of several cannot serve one attempt.
+                resources[name] = max(resources[name], amount)
+        return ClusterInfo(
+            address=self._client.scheduler.address,
+            dashboard=self._client.dashboard_link if self._has_dashboard() else "",
+            workers=len(probes),
+            threads=sum(probe.threads for probe in probes),
+            shares_store=all(probe.shares_store for probe in probes),
+            kernels=frozenset.intersection(*(frozenset(probe.kernels) for probe in probes)),
+            resources=dict(resources),
+        )
+
+    def _has_dashboard(self) -> bool:
+        return not isinstance(self._target, Embedded) or self._target.dashboard
+
+    async def _first_worker(self) -> None:
+        """Wait for a worker, with a task that makes an adaptive cluster start one."""
+        client = self._client
+        wanted = client.submit(int, key=f"nbflow-first-worker-{self._topic}", pure=False)
+        try:
+            await asyncio.wait_for(client.wait_for_workers(1), FIRST_WORKER_TIMEOUT_S)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"the cluster at {client.scheduler.address} has had no worker for "
+                f"{FIRST_WORKER_TIMEOUT_S:.0f} s. Start one with: dask worker "
+                f"{client.scheduler.address}"
+            ) from error
+        finally:
+            wanted.release()
+
+    # --- handing over -------------------------------------------------------------------------
+
+    def _submit_alike(self, bundles: Sequence[Bundle]) -> None:
+        """Submit bundles of one priority and one set of resources as one graph."""
+        assert self._client is not None, "the cluster has not been started"
+        first = bundles[0][0]
+        graph: dict[Key, Any] = {}
+        for bundle in bundles:
+            message = msgspec.msgpack.encode(bundle)
+            graph[self._key(bundle)] = (remote.perform, self._topic, message)
+        futures = self._client.get(
+            graph,
+            list(graph),
+            sync=False,
+            priority=first.priority,
+            resources=first.resources or None,
+        )
+        for bundle, future in zip(bundles, futures, strict=True):
+            attempts = tuple(task.id for task in bundle)
+            for task in bundle:
+                self._futures[task.id] = future
+                if isinstance(task.code, FunctionCode):
+                    self._digests[task.id] = task.code.digest
+            watcher = asyncio.create_task(self._watch(future, attempts))
+            self._watchers.add(watcher)
+            watcher.add_done_callback(self._watchers.discard)
+
+    def _key(self, bundle: Bundle) -> Key:
+        first = bundle[0]
+        label = self._label(first)
+        key = (label, first.id.run, first.id.node, first.id.number, first.id.epoch)
+        return key if len(bundle) == 1 else (*key, f"and {len(bundle) - 1} more")
+
+    def _label(self, task: AttemptTask) -> str:
+        if task.id.node in self._labels or len(self._labels) < MAX_LABELS:
+            self._labels.add(task.id.node)
+            return task.id.node
+        if isinstance(task.code, FunctionCode):
+            return task.code.label
+        groups = groups_of(task.id.node)
+        return groups[0] if groups else "notebooks"
+
+    # --- coming back --------------------------------------------------------------------------
+
+    def _receive(self, event: tuple[float, bytes]) -> None:
+        _, message = event
+        for report in decode(message):
+            match report:
+                case Ended(outcome):
+                    self._ended(outcome)
+                case Lost(id=attempt):
+                    self._futures.pop(attempt, None)
+                    self._report(report)
+                case _:
+                    self._report(report)
+
+    def _ended(self, outcome: Outcome) -> None:
+        if self._futures.pop(outcome.id, None) is None:
+            return  # reported already, by an event or by the future
+        digest = self._digests.pop(outcome.id, None)
+        if digest is not None:
+            self._bundler.observe(digest, outcome.ended_at - outcome.started_at)
+        self._report(Ended(outcome))
+
+    async def _watch(self, future: Future[Any], attempts: Sequence[AttemptId]) -> None:
+        """Report whatever the task's end says of attempts that have not been reported."""
+        await distributed.wait([future])
+        left = [attempt for attempt in attempts if attempt in self._futures]
+        if not left:
+            return
+        if future.status == "finished":
+            for outcome in msgspec.msgpack.decode(await future, type=list[Outcome]):
+                self._ended(outcome)
+            left = [attempt for attempt in left if attempt in self._futures]
+            message = "its worker ended the task without an outcome"
+        elif future.status == "error":
+            error = await future.exception()
+            if not isinstance(error, distributed.scheduler.KilledWorker):
+                for attempt in left:
+                    self._ended(_unperformed(attempt, self._clock(), error))
+                return
+            message = f"worker {error.last_worker.address} was lost"
+        else:
+            message = "the connection to the scheduler was interrupted"
+        for attempt in left:
+            del self._futures[attempt]
+            self._digests.pop(attempt, None)
+            self._report(Lost(attempt, message))
+
+
+def _stopped(attempt: AttemptId, now: float) -> Outcome:
+    return Outcome(id=attempt, status="stopped", started_at=now, ended_at=now)
+
+
+def _unperformed(attempt: AttemptId, now: float, error: BaseException) -> Outcome:
+    message = f"the cluster could not run it: {type(error).__name__}: {error}"
+    return Outcome(
+        id=attempt,
+        status="failed",
+        started_at=now,
+        ended_at=now,
+        reason=Reason("error", message),
+    )
+
+
+def _unfit(worker: str, error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"worker {worker} cannot run nbflow: {error}. Install nbflow {__version__} in the "
+            "environment of every worker"
+        )
+    return f"worker {worker} cannot run nbflow: {type(error).__name__}: {error}"

@@ -1,0 +1,217 @@
+"""The embedded cluster: a scheduler in the driver's loop, workers as processes beside it.
+
+Everything listens on loopback. The scheduler shares the driver's thread, so that
+handing over an attempt is not one more hop between processes; workers are
+started at once and join while the flow is still being checked. A worker process
+that dies is replaced, and its attempts are reported as lost, not silently run again.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import psutil
+from dask.system import CPU_COUNT
+from distributed import Scheduler
+from distributed.deploy.utils import nprocesses_nthreads
+
+from nbflow.cluster.worker_process import WorkerOptions
+from nbflow.core.errors import ClusterError
+
+#: How long a worker process may take to end by itself, in seconds.
+CLOSE_GRACE_S = 3.0
+
+#: How often in a row one worker process is replaced before the cluster gives up on it.
+MAX_RESTARTS = 5
+
+
+class Embedded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How large the embedded cluster is.
+
+    Parameters
+    ----------
+    workers
+        Worker processes; None sizes them to the machine.
+    threads
+        Attempts that one worker runs at once; None divides the machine's cores.
+    resources
+        Dask resources that every worker offers, as in ``{"GPU": 1}``.
+    dashboard
+        Whether to serve Dask's dashboard on a free port of loopback (needs bokeh).
+    """
+
+    workers: int | None = None
+    threads: int | None = None
+    resources: dict[str, float] = {}
+    dashboard: bool = False
+
+    def __post_init__(self) -> None:
+        for name, count in (("workers", self.workers), ("threads", self.threads)):
+            if count is not None and count < 1:
+                raise ValueError(f"{name} must be 1 or more, not {count}")
+
+    def sized(self) -> tuple[int, int]:
+        """Return (workers, threads of each) for this machine."""
+        workers, threads = nprocesses_nthreads(CPU_COUNT)
+        if self.workers is not None:
+            workers, threads = self.workers, max(1, CPU_COUNT // self.workers)
+        return workers, self.threads or threads
+
+
+class EmbeddedCluster:
+    """A running embedded cluster.
+
+    Parameters
+    ----------
+    config
+        Its size.
+    note
+        Receives remarks for people, such as the replacement of a worker.
+    """
+
+    def __init__(self, config: Embedded, note: Callable[[str], None]) -> None:
+        self.config = config
+        self._note = note
+        self._folder = tempfile.TemporaryDirectory(prefix="nbflow-", ignore_cleanup_errors=True)
+        self._scheduler: Scheduler | None = None
+        self._watchers: list[asyncio.Task[None]] = []
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._closing = False
+
+    @property
+    def address(self) -> str:
+        """The scheduler's address."""
+        assert self._scheduler is not None, "the cluster has not been started"
+        return str(self._scheduler.address)
+
+    async def start(self) -> None:
+        """Start the scheduler, and the worker processes without waiting for them to join.
+
+        Raises
+        ------
+        ClusterError
+            If the scheduler cannot listen on loopback.
+        """
+        try:
+            self._scheduler = await Scheduler(
+                host="127.0.0.1",
+                port=0,
+                dashboard=self.config.dashboard,
+                dashboard_address="127.0.0.1:0",
+                # A lost worker is an event of ours; Dask must not run its attempts again.
+                allowed_failures=0,
+            )
+        except OSError as error:
+            raise ClusterError(
+                f"the embedded cluster cannot listen on loopback: {error}"
+            ) from error
+        workers, threads = self.config.sized()
+        for number in range(workers):
+            watch = self._keep_running(number, threads)
+            self._watchers.append(asyncio.create_task(watch, name=f"nbflow-worker-{number}"))
+
+    async def first_worker(self) -> None:
+        """Wait until one worker has joined.
+
+        Raises
+        ------
+        ClusterError
+            If the worker processes end instead; their last words are in the message.
+        """
+        assert self._scheduler is not None
+        while not self._scheduler.workers:
+            ended = [watcher for watcher in self._watchers if watcher.done()]
+            if len(ended) == len(self._watchers):
+                raise ClusterError(
+                    "no worker process of the embedded cluster could start. One ended with:\n"
+                    + self._last_words(0)
+                )
+            # The scheduler has no event for "a worker has joined" that can be awaited.
+            await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """End all worker processes, with what they started, and the scheduler."""
+        self._closing = True
+        processes = list(self._processes.values())
+        families = [child for process in processes for child in _descendants(process.pid)]
+        for process in processes:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+        if processes:
+            waits = [asyncio.ensure_future(process.wait()) for process in processes]
+            await asyncio.wait(waits, timeout=CLOSE_GRACE_S)
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+        for child in families:
+            _kill(child)
+        await asyncio.gather(*self._watchers)
+        if self._scheduler is not None:
+            await self._scheduler.close()
+        self._folder.cleanup()
+
+    async def _keep_running(self, number: int, threads: int) -> None:
+        for _ in range(MAX_RESTARTS + 1):
+            process = await self._spawn(number, threads)
+            self._processes[number] = process
+            code = await process.wait()
+            if self._closing:
+                return
+            self._note(f"worker {number} (pid {process.pid}) {_how_it_ended(code)}")
+        self._note(f"worker {number} has ended {MAX_RESTARTS + 1} times and is not started again")
+
+    async def _spawn(self, number: int, threads: int) -> asyncio.subprocess.Process:
+        options = WorkerOptions(
+            scheduler=self.address,
+            name=str(number),
+            threads=threads,
+            local_directory=self._folder.name,
+            driver_pid=os.getpid(),
+            resources=self.config.resources,
+        )
+        with self._log(number).open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "nbflow.cluster.worker_process",
+                msgspec.json.encode(options).decode(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Out of the terminal's process group: Ctrl-C reaches the driver alone.
+                start_new_session=True,
+            )
+
+    def _log(self, number: int) -> Path:
+        return Path(self._folder.name) / f"worker-{number}.log"
+
+    def _last_words(self, number: int) -> str:
+        log = self._log(number)
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return "\n".join(f"    {line}" for line in lines[-8:])
+
+
+def _how_it_ended(code: int) -> str:
+    if code < 0:
+        return f"was killed by signal {-code} ({signal.Signals(-code).name})"
+    return f"ended with exit code {code}"
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill(process: psutil.Process) -> None:
+    """Kill a process that should be gone already; psutil makes sure that it is still the same."""
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return

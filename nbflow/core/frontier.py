@@ -1,0 +1,100 @@
+"""The frontier: ready nodes, in the order in which they may start.
+
+The machine says that a node is ready; the frontier says when it gets a place.
+Higher priority goes first, and among equals the order of the flow. A limit on
+the flow or on a group holds nodes back; a node that its group holds back does not
+hold back others.
+
+A `Frontier` holds no truth of its own: every driver builds it anew from what the
+machine's commands say.
+"""
+
+import heapq
+
+from nbflow.core.graph import Graph
+from nbflow.core.ids import groups_of
+
+
+class Frontier:
+    """Ready nodes under the limits of their flow.
+
+    Parameters
+    ----------
+    graph
+        The flow's graph; its specification has the limits and priorities.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._limit = graph.spec.limits.flow
+        self._group_limits = graph.spec.limits.groups
+        self._rank = {
+            name: (-node.policy.priority, order)
+            for order, (name, node) in enumerate(graph.nodes.items())
+        }
+        #: Nodes that may start as far as their groups are concerned, best first.
+        self._open: list[tuple[tuple[int, int], str]] = []
+        #: Nodes held back by a full group, by that group.
+        self._parked: dict[str, list[tuple[tuple[int, int], str]]] = {}
+        #: Members of `_open` or `_parked`; entries of withdrawn nodes stay there as shells.
+        self._offered: set[str] = set()
+        #: Nodes that hold a place.
+        self._placed: set[str] = set()
+        self._in_group: dict[str, int] = dict.fromkeys(self._group_limits, 0)
+
+    def offer(self, node: str) -> None:
+        """Add a node that is ready."""
+        if node not in self._offered:
+            self._offered.add(node)
+            heapq.heappush(self._open, (self._rank[node], node))
+
+    def withdraw(self, node: str) -> None:
+        """Remove a node that is not to start after all."""
+        self._offered.discard(node)
+
+    def admit(self) -> list[str]:
+        """Take and return all nodes that may start now; each holds a place until `release`."""
+        admitted: list[str] = []
+        while self._open and not self._is_full():
+            entry = heapq.heappop(self._open)
+            node = entry[1]
+            if node not in self._offered:
+                continue
+            full = self._full_group(node)
+            if full is not None:
+                heapq.heappush(self._parked.setdefault(full, []), entry)
+                continue
+            self._offered.discard(node)
+            self._placed.add(node)
+            for group in self._limited_groups(node):
+                self._in_group[group] += 1
+            admitted.append(node)
+        return admitted
+
+    def release(self, node: str) -> None:
+        """Give back the place of a node whose attempt is over; harmless if it holds none."""
+        if node not in self._placed:
+            return
+        self._placed.discard(node)
+        for group in self._limited_groups(node):
+            self._in_group[group] -= 1
+            # All come back: the best of them may still be held by another group, or withdrawn.
+            for entry in self._parked.pop(group, ()):
+                heapq.heappush(self._open, entry)
+
+    def held_back(self) -> frozenset[str]:
+        """Return the nodes that are ready and wait for a place."""
+        return frozenset(self._offered)
+
+    def _is_full(self) -> bool:
+        return self._limit is not None and len(self._placed) >= self._limit
+
+    def _limited_groups(self, node: str) -> list[str]:
+        if not self._group_limits:
+            return []
+        return [group for group in groups_of(node) if group in self._group_limits]
+
+    def _full_group(self, node: str) -> str | None:
+        for group in self._limited_groups(node):
+            if self._in_group[group] >= self._group_limits[group]:
+                return group
+        return None

@@ -1,0 +1,135 @@
+"""The state of a run, and the questions that can be answered by looking at it.
+
+Both structs are immutable. Node runs live in a persistent map, so that a step
+copies a few tree nodes and not ten thousand entries, and every snapshot may be handed to other
+threads. Only `machine.apply` makes new ones.
+"""
+
+import msgspec
+from rpds import HashTrieMap
+
+from nbflow.core.events import ErrorInfo
+from nbflow.core.graph import Graph
+from nbflow.core.states import ENDED, NOT_RETRIED, NodeState, Reason, RunStatus
+from nbflow.core.values import Artifact, FromOutput, Value, resolve
+
+
+class NodeRun(msgspec.Struct, frozen=True):
+    """One node within one run."""
+
+    state: NodeState
+    #: Distinct upstream nodes that do not let this node pass. True of every node that
+    #: is not settled; what it was when a node settled says nothing.
+    missing: int
+    #: The number of the latest attempt; 0 before the first.
+    attempt: int = 0
+    #: Failed attempts since the node was last reset.
+    failures: int = 0
+    #: Workers lost in a row.
+    losses: int = 0
+    reason: Reason | None = None
+    error: ErrorInfo | None = None
+    outputs: dict[str, Value] = {}
+    notebook: Artifact | None = None
+    log: Artifact | None = None
+    worker: str = ""
+    scheduled_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    #: When the next attempt may start; only while backing off.
+    due_at: float | None = None
+
+
+class Run(msgspec.Struct, frozen=True):
+    """The state of a run: a fold of its journal."""
+
+    id: str
+    graph: Graph
+    params: dict[str, Value]
+    status: RunStatus
+    nodes: "HashTrieMap[str, NodeRun]"
+    #: Nodes that are not settled: they, or the driver, have something left to do.
+    open: int
+    seq: int
+    epoch: int
+    created_at: float
+    output_dir: str
+    #: Settled nodes that keep the run from being a success (see `spoils`).
+    failed: int = 0
+    ended_at: float | None = None
+
+    def __getitem__(self, node: str) -> NodeRun:
+        return self.nodes[node]
+
+
+def retry_owed(run: Run, name: str, node: NodeRun) -> bool:
+    """Whether a failed node has tries left."""
+    return (
+        node.state is NodeState.FAILED
+        and (node.reason is None or node.reason.kind not in NOT_RETRIED)
+        and node.failures <= run.graph.nodes[name].policy.retries.times
+    )
+
+
+def settled(run: Run, name: str, node: NodeRun) -> bool:
+    """Whether `node` has ended and nothing will start it again within this run."""
+    return node.state in ENDED and not retry_owed(run, name, node)
+
+
+def spoils(run: Run, name: str, node: NodeRun) -> bool:
+    """Whether `node` keeps its run from being a success.
+
+    Failed nodes do. So do cancelled ones, and those skipped behind either: a resume
+    may have mended the cause without running them.
+    """
+    if node.state is NodeState.SKIPPED:
+        return node.reason is not None and node.reason.kind == "upstream_failed"
+    return node.state is NodeState.CANCELLED or (
+        node.state is NodeState.FAILED and settled(run, name, node)
+    )
+
+
+def lets_pass(run: Run, source: str, target: str, node: NodeRun) -> bool:
+    """Whether `source`, which stands as `node`, no longer holds up `target`.
+
+    A success does. So does a failed or skipped node that is declared
+    `continue_on_failure`, but only for nodes that merely come after it: whoever wants
+    its output cannot have it.
+    """
+    if node.state is NodeState.SUCCEEDED:
+        return True
+    if node.state is NodeState.FAILED or node.state is NodeState.SKIPPED:
+        return (
+            run.graph.nodes[source].policy.continue_on_failure
+            and (source, target) not in run.graph.data_pairs
+            and settled(run, source, node)
+        )
+    return False
+
+
+def missing_upstream(run: Run, name: str) -> int:
+    """Count the distinct upstream nodes that do not let `name` pass."""
+    return sum(
+        not lets_pass(run, source, name, run.nodes[source]) for source in run.graph.upstream[name]
+    )
+
+
+def resolve_params(run: Run, node: str) -> dict[str, Value]:
+    """Return the parameters of `node` with every reference replaced by its value.
+
+    Raises
+    ------
+    KeyError
+        If an output that a parameter refers to does not exist (its key is the reference).
+    nbflow.core.values.NotText
+        If a text refers to something that is not a plain scalar.
+    """
+
+    def output(reference: FromOutput) -> Value:
+        outputs = run[reference.node].outputs
+        if reference.output not in outputs:
+            raise KeyError(reference)
+        return outputs[reference.output]
+
+    bindings = run.graph.nodes[node].params
+    return {name: resolve(binding, run.params, output) for name, binding in bindings.items()}

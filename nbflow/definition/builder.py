@@ -1,0 +1,245 @@
+"""The Python interface for writing a flow.
+
+``flow.notebook(…)`` and ``@flow.task`` return a `Node`; ``node["output"]`` beside a
+parameter is a data edge, ``after=[node]`` an order edge. Nothing raises while a flow is
+written: faults are collected with the line of the call and come out together when the flow is
+checked or run.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self, overload
+
+from nbflow.core.errors import Problem
+from nbflow.core.policies import Policy, Retry, Timeout
+from nbflow.core.spec import FlowSpec
+from nbflow.definition import preparation
+from nbflow.definition.draft import FlowDraft
+from nbflow.definition.options import NodeOptions, described
+from nbflow.definition.places import caller_folder, caller_place, everywhere
+from nbflow.definition.preparation import Prepared
+from nbflow.definition.references import Node, ParamRef
+
+
+class FlowBuilder:
+    """A flow in the making.
+
+    Parameters
+    ----------
+    name
+        What the flow is called.
+    params
+        The flow's parameters and their defaults; a run may give other values.
+    defaults
+        Policies of nodes that do not name their own: any of the policies of `notebook`.
+    max_concurrent
+        How many nodes may be queued or running at once.
+    limits
+        The same for the nodes of a group (``{"models": 2}`` for ``models/forest`` and its like).
+    base_dir
+        Folder to which relative paths refer. Without it they refer to the current folder and,
+        where a file does not exist there, to the folder of the file in which the flow is written.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        defaults: Mapping[str, Any] | Policy | None = None,
+        max_concurrent: int | None = None,
+        limits: Mapping[str, int] | None = None,
+        base_dir: str | Path | None = None,
+    ) -> None:
+        here = str(Path.cwd()) if base_dir is None else str(Path(base_dir).absolute())
+        beside = caller_folder() if base_dir is None else None
+        folders = [here] if beside in (None, here) else [here, str(beside)]
+        self.draft = FlowDraft(name, everywhere(caller_place()), folders)
+        self.draft.declare(params=params, defaults=defaults, limit=max_concurrent, groups=limits)
+
+    @classmethod
+    def from_draft(cls, draft: FlowDraft) -> Self:
+        """Return a flow around what was written elsewhere, for instance in a flow file."""
+        flow = cls(draft.name)
+        flow.draft = draft
+        return flow
+
+    @property
+    def name(self) -> str:
+        """What the flow is called."""
+        return self.draft.name
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes in the order in which they were written."""
+        return tuple(self.draft.nodes)
+
+    @property
+    def blobs(self) -> Mapping[str, bytes]:
+        """Bytes by digest of what `spec` names; complete after ``spec(with_code=True)``."""
+        return self.draft.binder.blobs
+
+    def param(self, name: str) -> ParamRef:
+        """Return a reference to the flow's parameter `name`, for a node's ``params``."""
+        return ParamRef(name, self.draft)
+
+    def notebook(  # noqa: PLR0913 - the keywords of the interface
+        self,
+        path: str | Path,
+        params: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        after: Iterable[Node | str] | Node | str = (),
+        outputs: Iterable[str] = (),
+        retries: int | Retry | None = None,
+        timeout: float | Timeout | None = None,
+        memory: str | int | None = None,
+        priority: int | None = None,
+        resources: Mapping[str, float] | None = None,
+        continue_on_failure: bool | None = None,
+        kernel: str | None = None,
+        cwd: str | Path | None = None,
+    ) -> Node:
+        """Add a notebook as a node and return it.
+
+        Parameters
+        ----------
+        path
+            The notebook's file.
+        params
+            What is injected: values, ``node["output"]``, ``flow.param("name")``, text with
+            ``${node.output}`` inside, or lists and mappings of these.
+        name
+            The node's name; by default the file's. ``models/forest`` is in the group ``models``.
+        after
+            Nodes that must end first, though nothing is received from them.
+        outputs
+            Variables to keep even if no other node asks for them.
+        retries
+            Tries beyond the first, or a `Retry`.
+        timeout
+            Seconds until the node is killed, or a `Timeout`.
+        memory
+            Bytes that the node may use, or a size such as ``"2GB"``.
+        priority
+            Higher starts earlier.
+        resources
+            Dask worker resources that the node occupies.
+        continue_on_failure
+            Whether nodes that merely come `after` this one run even when it failed.
+        kernel
+            Kernel to use instead of the one that the notebook names.
+        cwd
+            The kernel's working directory; by default the notebook's folder.
+        """
+        options = NodeOptions(
+            name=name,
+            params=params,
+            after=after,
+            outputs=outputs,
+            kernel=kernel,
+            cwd=cwd,
+            retries=retries,
+            timeout=timeout,
+            memory=memory,
+            priority=priority,
+            resources=resources,
+            continue_on_failure=continue_on_failure,
+        )
+        return self.draft.add_notebook(path, options, everywhere(caller_place()))
+
+    @overload
+    def task(self, function: Callable[..., Any], /, **options: Any) -> Node: ...
+
+    @overload
+    def task(self, function: None = None, /, **options: Any) -> Callable[..., Node]: ...
+
+    def task(  # type: ignore[misc]  # noqa: PLR0913 - the overloads leave the keywords to it
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        after: Iterable[Node | str] | Node | str = (),
+        outputs: Iterable[str] = (),
+        retries: int | Retry | None = None,
+        timeout: float | Timeout | None = None,
+        memory: str | int | None = None,
+        priority: int | None = None,
+        resources: Mapping[str, float] | None = None,
+        continue_on_failure: bool | None = None,
+    ) -> Node | Callable[[Callable[..., Any]], Node]:
+        """Add a Python function as a node and return it: ``@flow.task`` or ``@flow.task(…)``.
+
+        The function's parameters are bound by its defaults
+        (``def score(model=train["model"])``) or by `params`, which wins. What it returns is the
+        output ``result`` (``node.output``). With ``outputs=("a", "b")`` it must return a
+        mapping with these keys. The function itself remains as ``node.function``. The other
+        parameters are those of `notebook`.
+        """
+        options = NodeOptions(
+            name=name,
+            params=params,
+            after=after,
+            outputs=outputs,
+            retries=retries,
+            timeout=timeout,
+            memory=memory,
+            priority=priority,
+            resources=resources,
+            continue_on_failure=continue_on_failure,
+        )
+
+        def add(task: Callable[..., Any]) -> Node:
+            if isinstance(task, Node) or not callable(task):
+                raise TypeError(f"flow.task takes a function, not {described(task)}")
+            return self.draft.add_function(task, options, everywhere(caller_place()))
+
+        return add if function is None else add(function)
+
+    def spec(self, given: Mapping[str, Any] | None = None, *, with_code: bool = False) -> FlowSpec:
+        """Return the flow as plain data, whether or not it is fit to run.
+
+        Parameters
+        ----------
+        given
+            Parameters of a run; they matter only to a flow that is a bare notebook.
+        with_code
+            Whether to read the notebooks and pickle the functions, so that their digests are in the
+            result and their bytes in `blobs`.
+        """
+        if with_code:
+            return preparation.examine(self.draft, given or {}, kernels=None)[0].spec
+        nodes = [written.spec for written in self.draft.written]
+        return preparation.assembled(self.draft, nodes, given or {})
+
+    def check(
+        self, given: Mapping[str, Any] | None = None, *, kernels: frozenset[str] | None = None
+    ) -> list[Problem]:
+        """Return every problem of the flow, warnings included; an empty list is a fit flow.
+
+        Parameters
+        ----------
+        given
+            Parameters of a run, to be checked as well.
+        kernels
+            Kernels that can be started; None if that cannot be known yet.
+        """
+        return preparation.examine(self.draft, given or {}, kernels=kernels)[1]
+
+    def prepare(
+        self, given: Mapping[str, Any] | None = None, *, kernels: frozenset[str] | None = None
+    ) -> Prepared:
+        """Return all that a run with parameters `given` needs; arguments as of `check`.
+
+        Raises
+        ------
+        DefinitionError
+            With every problem, if the flow is not fit to run.
+        """
+        return preparation.prepare(self.draft, given or {}, kernels=kernels)
+
+    def __repr__(self) -> str:
+        count = len(self.draft.nodes)
+        return f"<flow {self.name!r}: {count} node{'' if count == 1 else 's'}>"

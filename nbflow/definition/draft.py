@@ -1,0 +1,280 @@
+"""A flow while it is being written: what has been said so far, and what was wrong with it.
+
+The draft is the common ground of the Python interface (`FlowBuilder`) and of flow
+files. It never raises about what an author wrote: it notes a `Problem` and goes on,
+so that one check names every fault. `nbflow.definition.preparation` makes a flow of it
+that can run.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nbflow.core.errors import Problem
+from nbflow.core.policies import Limits, Policy
+from nbflow.core.spec import FunctionCode, NodeSpec, NotebookCode
+from nbflow.core.values import Artifact, Binding, Fields, Inline, Items, Value, references
+from nbflow.definition.bindings import Binder
+from nbflow.definition.faults import Fault
+from nbflow.definition.functions import label_of, signature_of
+from nbflow.definition.options import (
+    NodeOptions,
+    described,
+    limits_from,
+    policy_from,
+    policy_options,
+)
+from nbflow.definition.places import Where
+from nbflow.definition.references import RESULT, Node
+
+_T = TypeVar("_T")
+
+_NOTHING: Mapping[str, Any] = {}
+_NO_NAMES: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A node as it was written; its code has no digest yet."""
+
+    spec: NodeSpec
+    where: Where
+    function: Callable[..., Any] | None = None
+
+
+class FlowDraft:
+    """The nodes, parameters and limits of one flow.
+
+    Parameters
+    ----------
+    name
+        The flow's name.
+    where
+        Where the flow was written.
+    folders
+        Absolute folders to which relative paths refer; the first in which a file exists wins.
+    open_params
+        Whether parameters that the flow does not declare are passed on to every node, as papermill
+        does with a notebook's.
+    """
+
+    def __init__(
+        self, name: Any, where: Where, folders: Sequence[str], *, open_params: bool = False
+    ) -> None:
+        self.name: str = name if isinstance(name, str) else ""
+        self.where = where
+        self.open_params = open_params
+        self.params: dict[str, Value] = {}
+        self.limits = Limits()
+        self.problems: list[Problem] = []
+        #: Specifications of the nodes, and the handles that authors hold, in the same order.
+        self.written: list[Written] = []
+        self.nodes: list[Node] = []
+        self.binder = Binder(self)
+        self._folders = tuple(folders)
+        self._defaults = Policy()
+        if not self.name:
+            fault = Fault(f"a flow's name must be text, not {described(name)}", "Name it")
+            self._note(fault, where("flow"), None)
+
+    def declare(
+        self, *, params: Any = None, defaults: Any = None, limit: Any = None, groups: Any = None
+    ) -> None:
+        """Set what holds for the whole flow; to be called before nodes are added."""
+        written = self._attempt(
+            lambda: _mapping("params", params), _NOTHING, None, self.where, "params"
+        )
+        for name, value in written.items():
+            try:
+                self.params[name] = self._flow_param(name, value)
+            except Fault as fault:
+                self._note(fault, self.where("params", name), None)
+        if isinstance(defaults, Policy):
+            self._defaults = defaults
+        else:
+            written = self._attempt(
+                lambda: _mapping("defaults", defaults), _NOTHING, None, self.where, "defaults"
+            )
+            self._defaults, misfits = policy_from(written, Policy())
+            for option, misfit in misfits:
+                self._note(misfit, self.where("defaults", option), None)
+        self.limits, misfits = limits_from(limit, {} if groups is None else groups)
+        for part, misfit in misfits:
+            self._note(misfit, self.where("limits", part), None)
+
+    def add_notebook(self, path: Any, options: NodeOptions, where: Where) -> Node:
+        """Add a notebook node."""
+        name = options.name
+        text = self._attempt(lambda: _path("a notebook", path), "", name, where, "notebook")
+        if name is None:
+            name = legal_name(Path(text).stem)
+        cwd = options.cwd
+        code = NotebookCode(
+            path=self._located(text),
+            kernel=self._attempt(lambda: _kernel(options.kernel), None, name, where, "kernel"),
+            cwd=None
+            if cwd is None
+            else self._attempt(lambda: self._located(_path("cwd", cwd)), None, name, where, "cwd"),
+        )
+        return self._add(name, code, options, where)
+
+    def add_function(
+        self, function: Callable[..., Any], options: NodeOptions, where: Where
+    ) -> Node:
+        """Add a function node."""
+        name = options.name
+        if name is None:
+            name = legal_name(getattr(function, "__name__", "") or type(function).__name__)
+        params = self._attempt(
+            lambda: _mapping("params", options.params), _NOTHING, name, where, "params"
+        )
+        try:
+            signature = signature_of(function)
+        except Fault as fault:
+            self._note(fault, where("function"), name)
+        else:
+            params = {**signature.defaults, **params}
+            for misfit in signature.faults(params):
+                self._note(misfit, where("params"), name)
+        options = replace(options, params=params, outputs=options.outputs or (RESULT,))
+        return self._add(name, FunctionCode(label_of(function)), options, where, function)
+
+    def _add(
+        self,
+        name: str,
+        code: NotebookCode | FunctionCode,
+        options: NodeOptions,
+        where: Where,
+        function: Callable[..., Any] | None = None,
+    ) -> Node:
+        if not isinstance(name, str):
+            self._note(Fault(f"a node's name must be text, not {described(name)}"), where(), None)
+            name = legal_name(str(name))
+        outputs = self._attempt(
+            lambda: _names("outputs", options.outputs), _NO_NAMES, name, where, "outputs"
+        )
+        after = self._attempt(
+            lambda: _names("after", options.after, self), _NO_NAMES, name, where, "after"
+        )
+        policy, misfits = policy_from(policy_options(options), self._defaults)
+        for option, misfit in misfits:
+            self._note(misfit, where(option), name)
+        spec = NodeSpec(
+            name=name,
+            code=code,
+            params=self._bindings(options.params, name, where),
+            after=after,
+            outputs=outputs,
+            policy=policy,
+            place=where(),
+        )
+        self.written.append(Written(spec, where, function))
+        node = Node(name, spec.kind, outputs, self, function)
+        self.nodes.append(node)
+        return node
+
+    def _bindings(self, params: Any, node: str, where: Where) -> dict[str, Binding]:
+        bindings: dict[str, Binding] = {}
+        written = self._attempt(lambda: _mapping("params", params), _NOTHING, node, where, "params")
+        for name, value in written.items():
+            try:
+                bindings[name] = self.binder.bind(value)
+            except Fault as fault:
+                named = Fault(f"parameter {name!r}: {fault.what}", fault.fix)
+                self._note(named, where("params", name), node)
+        return bindings
+
+    def _flow_param(self, name: str, value: Any) -> Value:
+        if not name.isidentifier():
+            raise Fault(
+                f"the flow's parameter {name!r} has an illegal name",
+                "Use letters, digits and underscores, and no digit first",
+            )
+        try:
+            binding = self.binder.bind(value)
+        except Fault as fault:
+            raise Fault(f"the flow's parameter {name!r}: {fault.what}", fault.fix) from fault
+        if isinstance(binding, (Inline, Artifact, Items, Fields)) and not any(references(binding)):
+            return binding
+        raise Fault(
+            f"the flow's parameter {name!r} refers to something else",
+            "A flow's parameters are plain values; write the reference beside a node's parameter",
+        )
+
+    def _located(self, path: str) -> str:
+        """Return the absolute path of a file that is named relative to the flow."""
+        if not path:
+            return ""
+        expanded = os.path.expanduser(path)  # noqa: PTH111 - Path would drop a leading "./" too late
+        places = [os.path.normpath(os.path.join(folder, expanded)) for folder in self._folders]  # noqa: PTH118 - as above
+        return next((place for place in places if os.path.exists(place)), places[0])  # noqa: PTH110 - as above
+
+    def _attempt(
+        self, parse: Callable[[], _T], instead: _T, node: str | None, where: Where, *path: str
+    ) -> _T:
+        """Return what `parse` gives; if it is a fault, note it and go on with `instead`."""
+        try:
+            return parse()
+        except Fault as fault:
+            self._note(fault, where(*path), node)
+            return instead
+
+    def _note(self, fault: Fault, place: str, node: str | None) -> None:
+        self.problems.append(fault.at(place, node))
+
+
+def legal_name(text: str) -> str:
+    """Return the node name that is nearest to `text`: ``01 load`` becomes ``01-load``."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.") or "node"
+
+
+def _mapping(option: str, written: Any) -> Mapping[str, Any]:
+    if written is None:
+        return {}
+    if not isinstance(written, Mapping):
+        raise Fault(f"{option} must be a mapping of names to values, not {described(written)}")
+    for name in written:
+        if not isinstance(name, str):
+            raise Fault(f"{option} has the name {described(name)}, which is not text", "Quote it")
+    return written
+
+
+def _path(what: str, written: Any) -> str:
+    try:
+        path = os.fspath(written)
+    except TypeError:
+        raise Fault(f"{what} is named by a path, not by {described(written)}") from None
+    if not isinstance(path, str) or not path:
+        raise Fault(f"{what} is named by a path, not by {described(path)}")
+    return path
+
+
+def _kernel(written: Any) -> str | None:
+    if written is not None and (not isinstance(written, str) or not written):
+        raise Fault(f"kernel must be the name of a kernel, not {described(written)}")
+    return written
+
+
+def _names(option: str, written: Any, owner: object = None) -> tuple[str, ...]:
+    """Return the names in a list of names or, where `owner` is given, of its nodes."""
+    if written is None:
+        return ()
+    if isinstance(written, (str, Node)):
+        written = (written,)
+    wanted = "names" if owner is None else "nodes or their names"
+    if not isinstance(written, Iterable) or isinstance(written, Mapping):
+        raise Fault(f"{option} must be a list of {wanted}, not {described(written)}")
+    names: dict[str, None] = {}
+    for item in written:
+        if isinstance(item, Node) and owner is not None:
+            if item.owner is not owner:
+                raise Fault(f"{option} names {item!r}, which belongs to another flow")
+            names[item.name] = None
+        elif isinstance(item, str):
+            names[item] = None
+        else:
+            raise Fault(f"{option} must be a list of {wanted}, but has {described(item)}")
+    return tuple(names)

@@ -1,0 +1,54 @@
+"""A fault that is found before it is known where: what is wrong, and what to do about it.
+
+Parsers of small things (a size, a reference, a policy) raise `Fault`; whoever called
+them knows the place and the node and turns it into a `Problem`. So no parser carries a place
+around, and every problem has one.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+from nbflow.core.errors import Problem
+
+#: Candidates beyond this number are not compared, letter by letter, with a misspelt name.
+_CANDIDATES = 20_000
+#: Names shown when all are listed.
+_LISTED = 12
+
+
+class Fault(ValueError):
+    """Something an author wrote cannot be used."""
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        super().__init__(f"{what}. {fix}" if fix else what)
+        self.what = what
+        self.fix = fix
+
+    def at(self, place: str, node: str | None = None) -> Problem:
+        """Return this fault as a problem at `place`."""
+        return Problem(place=place, what=self.what, fix=self.fix, node=node)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``Did you mean 'x'?``, or nothing if no known name is near."""
+    candidates = list(known)
+    if len(candidates) > _CANDIDATES:
+        return ""
+    same_letters = [other for other in candidates if other.casefold() == name.casefold()]
+    near = same_letters or difflib.get_close_matches(name, candidates, n=1)
+    return f"Did you mean {near[0]!r}?" if near else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names for a message: ``a, b, c`` and how many more there are."""
+    all_names = sorted(names)
+    shown = ", ".join(all_names[:_LISTED])
+    more = len(all_names) - _LISTED
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def sentences(*parts: str) -> str:
+    """Join those parts of a `fix` that are not empty; the last one stays without a full stop."""
+    present = [part for part in parts if part]
+    ended = [part if part.endswith(("?", ".")) else f"{part}." for part in present[:-1]]
+    return " ".join([*ended, *present[-1:]])

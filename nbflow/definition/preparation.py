@@ -1,0 +1,140 @@
+"""From a draft to a flow that can run: read the notebooks, pickle the functions, check it all.
+
+Everything is read at one moment and once, so that the bytes that were checked are the bytes that
+run, and a notebook that was edited since is seen by the next run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from nbflow.core.errors import DefinitionError, Problem
+from nbflow.core.spec import FlowSpec, NodeSpec, NotebookCode
+from nbflow.core.values import FromParam, Value
+from nbflow.definition.check import check, check_params
+from nbflow.definition.draft import FlowDraft
+from nbflow.definition.faults import Fault
+from nbflow.definition.functions import FunctionPickler
+from nbflow.definition.notebook_file import NotebookFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A flow that is fit to run, and all that a run of it needs."""
+
+    spec: FlowSpec
+    #: All parameters of the run: the flow's defaults, and what was given on top.
+    params: Mapping[str, Value]
+    #: Bytes by digest of the notebooks, functions and values that `spec` and `params` name.
+    blobs: Mapping[str, bytes]
+    #: What is odd, but does not keep the flow from running.
+    warnings: tuple[Problem, ...]
+
+
+def prepare(
+    draft: FlowDraft, given: Mapping[str, Any], *, kernels: frozenset[str] | None
+) -> Prepared:
+    """Return all that a run with parameters `given` needs; arguments as of `examine`.
+
+    Raises
+    ------
+    DefinitionError
+        With every problem, if the flow is not fit to run.
+    """
+    prepared, problems = examine(draft, given, kernels=kernels)
+    if any(problem.severity == "error" for problem in problems):
+        raise DefinitionError(problems)
+    return prepared
+
+
+def examine(
+    draft: FlowDraft, given: Mapping[str, Any], *, kernels: frozenset[str] | None
+) -> tuple[Prepared, list[Problem]]:
+    """Prepare as much as can be prepared, and return it with every problem.
+
+    Parameters
+    ----------
+    draft
+        The flow.
+    given
+        Parameters of the run.
+    kernels
+        Kernels that can be started; None if that cannot be known yet.
+    """
+    files = NotebookFiles()
+    problems = list(draft.problems)
+    params = {**draft.params, **_given_values(draft, given, problems)}
+    spec = assembled(draft, _nodes_with_code(draft, files, problems), given)
+    problems += check_params(spec, given)
+    problems += check(
+        spec, kernels=kernels, files=files, where=[written.where for written in draft.written]
+    )
+    warnings = tuple(problem for problem in problems if problem.severity == "warning")
+    return Prepared(spec, params, dict(draft.binder.blobs), warnings), problems
+
+
+def assembled(draft: FlowDraft, nodes: list[NodeSpec], given: Mapping[str, Any]) -> FlowSpec:
+    """Return the draft's specification with `nodes`.
+
+    Where the draft's parameters are open, each name in `given` becomes a parameter of every
+    node and, so that the specification stands by itself, of the flow.
+    """
+    params = dict(draft.params)
+    if draft.open_params and given:
+        passed = {name: FromParam(name) for name in given}
+        params |= _given_values(draft, given, [])
+        nodes = [msgspec.structs.replace(node, params={**node.params, **passed}) for node in nodes]
+    return FlowSpec(
+        name=draft.name,
+        nodes=tuple(nodes),
+        params=params,
+        limits=draft.limits,
+        place=draft.where(),
+    )
+
+
+def _given_values(
+    draft: FlowDraft, given: Mapping[str, Any], problems: list[Problem]
+) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for name, value in given.items():
+        try:
+            values[name] = draft.binder.value(value)
+        except Fault as fault:
+            named = Fault(f"the parameter {name!r} cannot be passed: {fault.what}", fault.fix)
+            problems.append(named.at(draft.where()))
+    return values
+
+
+def _nodes_with_code(
+    draft: FlowDraft, files: NotebookFiles, problems: list[Problem]
+) -> list[NodeSpec]:
+    """Return the nodes with the digests of their code, where it can be had."""
+    pickler = FunctionPickler(draft.binder.keep)
+    nodes: list[NodeSpec] = []
+    for written in draft.written:
+        node = written.spec
+        if isinstance(node.code, NotebookCode):
+            nodes.append(_with_notebook(node, node.code, draft, files))
+            continue
+        assert written.function is not None
+        try:
+            node = msgspec.structs.replace(node, code=pickler.code(written.function))
+        except Fault as fault:
+            problems.append(fault.at(written.where("function"), node.name))
+        nodes.append(node)
+    return nodes
+
+
+def _with_notebook(
+    node: NodeSpec, code: NotebookCode, draft: FlowDraft, files: NotebookFiles
+) -> NodeSpec:
+    try:
+        data = files.bytes_of(code.path)
+    except Fault:
+        # `check` asks for the same file, gets the same fault, and says so at the right place.
+        return node
+    read = msgspec.structs.replace(code, digest=draft.binder.keep(data))
+    return msgspec.structs.replace(node, code=read)

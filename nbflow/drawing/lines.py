@@ -1,0 +1,160 @@
+"""What is said about one node of a run, whatever the screen: `NodeLine`.
+
+The terminal and the panel differ in how they paint, not in what they say. A line never
+claims more than the journal does: state, attempt and times are facts of the run; progress in
+cells is telemetry, and is shown only if it speaks of the node's present attempt.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from nbflow.core.attempts import Progress
+from nbflow.core.run import NodeRun, Run
+from nbflow.core.states import RUN_ENDED, NodeState, RunStatus
+from nbflow.core.view import RunView
+from nbflow.drawing.words import duration, one_line
+
+#: Most names that a waiting node lists.
+_NAMED_SOURCES = 3
+
+#: What a person looks for first: what went wrong, then what is going on, then the rest.
+_URGENCY = (
+    NodeState.FAILED,
+    NodeState.BACKING_OFF,
+    NodeState.RUNNING,
+    NodeState.QUEUED,
+    NodeState.READY,
+    NodeState.WAITING,
+    NodeState.CANCELLED,
+    NodeState.SKIPPED,
+    NodeState.SUCCEEDED,
+)
+
+
+class NodeLine(msgspec.Struct, frozen=True):
+    """One node, as it is shown. All texts are one line and free of control characters."""
+
+    name: str
+    state: NodeState
+    attempt: int
+    #: Code cells that have run, of how many; None while nothing is known.
+    done: int | None
+    total: int | None
+    #: What it does now, why it waits, or why it failed or was skipped.
+    note: str
+    #: Seconds that the latest attempt has run, or ran.
+    elapsed_s: float | None
+    worker: str
+
+
+def node_line(view: RunView, name: str, now: float) -> NodeLine:
+    """Return what is to be shown of the node `name` at the time `now` (seconds since the epoch)."""
+    node = view.run[name]
+    progress = _current_progress(view, name, node)
+    done, total = (None, None) if progress is None else (progress.done, progress.total)
+    if node.state is NodeState.SUCCEEDED:
+        # The last telemetry of a node is often lost or late. That it succeeded is a fact.
+        done = total
+    return NodeLine(
+        name=one_line(name),
+        state=node.state,
+        attempt=node.attempt,
+        done=done,
+        total=total,
+        note=_note(view.run, name, node, progress, now),
+        elapsed_s=view.elapsed_s(name, now),
+        worker=one_line(node.worker) if node.attempt else "",
+    )
+
+
+def shown_status(view: RunView) -> RunStatus:
+    """Return the run's status; ``interrupted`` if it should be driven and is not."""
+    if not view.driven and view.run.status not in RUN_ENDED:
+        return RunStatus.INTERRUPTED
+    return view.run.status
+
+
+def by_urgency(view: RunView, limit: int) -> list[str]:
+    """Return at most `limit` nodes in the order of the flow, chosen by how much they matter.
+
+    Failures come first, then what runs, then what waits; successes go first when there is
+    not room for all.
+    """
+    nodes = view.run.nodes
+    names = list(view.run.graph.nodes)
+    if len(names) <= limit:
+        return names
+    buckets: dict[NodeState, list[int]] = {state: [] for state in _URGENCY}
+    for index, name in enumerate(names):
+        buckets[nodes[name].state].append(index)
+    ranked = [index for state in _URGENCY for index in buckets[state]]
+    return [names[index] for index in ranked[:limit]]
+
+
+def finished(view: RunView) -> int:
+    """Return how many nodes need nothing more."""
+    return len(view.run.graph.nodes) - view.run.open
+
+
+def failure_text(node: NodeRun) -> str:
+    """Say why the node failed, and in which cell where that is known and not yet said."""
+    if node.reason is None:
+        return ""
+    text = node.reason.message or node.reason.kind.replace("_", " ")
+    cell = node.error.cell if node.error is not None else None
+    if cell is None or "cell" in text.lower():
+        return one_line(text)
+    return f"{one_line(text)} (cell {cell})"
+
+
+def _current_progress(view: RunView, name: str, node: NodeRun) -> Progress | None:
+    progress = view.progress.get(name)
+    return progress if progress is not None and progress.id.number == node.attempt else None
+
+
+def _note(run: Run, name: str, node: NodeRun, progress: Progress | None, now: float) -> str:
+    match node.state:
+        case NodeState.RUNNING:
+            return _cell_text(progress)
+        case NodeState.FAILED:
+            return failure_text(node)
+        case NodeState.BACKING_OFF:
+            wait = duration(max(0.0, (node.due_at or now) - now))
+            return f"next try in {wait}, after: {failure_text(node)}"
+        case NodeState.SKIPPED:
+            return one_line(node.reason.message) if node.reason is not None else ""
+        case NodeState.WAITING:
+            return _waits_for(run, name)
+        case NodeState.QUEUED:
+            return "waits for a worker" + _after_loss(node)
+        case NodeState.READY:
+            return "waits for its turn" + _after_loss(node)
+        case NodeState.SUCCEEDED | NodeState.CANCELLED:
+            return ""
+
+
+def _cell_text(progress: Progress | None) -> str:
+    if progress is None or progress.cell is None:
+        return ""
+    description = one_line(progress.description)
+    return f"cell {progress.cell}" + (f": {description}" if description else "")
+
+
+def _after_loss(node: NodeRun) -> str:
+    if node.reason is None or not node.attempt:
+        return ""
+    return f", after: {one_line(node.reason.message)}"
+
+
+def _waits_for(run: Run, name: str) -> str:
+    sources = list(_unfinished(run, name))
+    more = len(sources) - _NAMED_SOURCES
+    names = ", ".join(sources[:_NAMED_SOURCES]) + (f" and {more:,} more" if more > 0 else "")
+    return f"waits for {names}" if names else ""
+
+
+def _unfinished(run: Run, name: str) -> Iterator[str]:
+    for source in run.graph.upstream[name]:
+        if run[source].state is not NodeState.SUCCEEDED:
+            yield source

@@ -1,0 +1,55 @@
+"""Cancelling a run that nobody drives.
+
+There is nothing to stop, only something to record: the attempts that the last
+driver left behind are lost, and all that has not ended is cancelled.
+"""
+
+from collections.abc import Callable
+
+from nbflow.core import events as ev
+from nbflow.core import machine as m
+from nbflow.core.states import IN_FLIGHT, Reason
+from nbflow.driver.ledger import Ledger
+from nbflow.ports import Journal
+
+
+def cancel_without_driver(
+    run: m.Run, epoch: int, journal: Journal, *, by: str, clock: Callable[[], float]
+) -> m.Run:
+    """Record the run's cancellation, and give back its lease.
+
+    Parameters
+    ----------
+    run, epoch
+        The run as the journal has it, and the fence under which it was claimed.
+    journal
+        Where to record.
+    by
+        Who wants it.
+    clock
+        Seconds since the epoch.
+
+    Raises
+    ------
+    nbflow.core.errors.JournalError
+        If the journal cannot be written; nothing has changed then.
+    """
+    ledger = Ledger(run, epoch, journal, clock)
+    ledger.record(ev.RunClaimed(by))
+    for name, left in run.nodes.items():
+        if left.state in IN_FLIGHT:
+            reason = Reason("driver_lost", "its driver ended before the attempt did")
+            ledger.record(ev.AttemptLost(name, left.attempt, reason))
+    ledger.record(ev.CancelRequested(by))
+    while (command := ledger.next_command()) is not None:
+        match command:
+            case m.CancelNode(node):
+                ledger.record(ev.NodeCancelled(node))
+            case m.ScheduleRetry(node, attempt):
+                # A retry that was owed is due at once, so that it can be cancelled.
+                ledger.record(ev.RetryScheduled(node, attempt, clock()))
+            case m.EndRun(status):
+                ledger.record(ev.RunEnded(status))
+    ledger.commit()
+    journal.release(run.id, epoch)
+    return ledger.durable

@@ -1,0 +1,157 @@
+"""Attempts as tasks for the cluster, and the bytes that come back with their outcomes.
+
+Where workers share the artifact store, only references travel. Where they do
+not, this is the place that packs an attempt's inputs into its task and unpacks
+its outputs into the store, so that the loop need not know the difference.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from nbflow.core import events as ev
+from nbflow.core.attempts import AttemptTask, Outcome
+from nbflow.core.ids import AttemptId
+from nbflow.core.machine import Run, resolve_params
+from nbflow.core.spec import NotebookCode
+from nbflow.core.states import Reason
+from nbflow.core.values import (
+    Artifact,
+    FromOutput,
+    NotText,
+    Value,
+    artifacts_in,
+    describe_reference,
+)
+from nbflow.ports import ArtifactStore
+
+
+class TaskMaker:
+    """Makes the tasks of one run.
+
+    Parameters
+    ----------
+    store
+        The driver's artifact store.
+    writer
+        The thread that reads and writes it.
+    output_dir
+        Folder of the executed notebooks.
+    shares_store
+        Whether workers reach the store themselves.
+    """
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        writer: ThreadPoolExecutor,
+        *,
+        output_dir: str,
+        shares_store: bool,
+    ) -> None:
+        self._output_dir = output_dir
+        self._store = store
+        self._writer = writer
+        self._shares_store = shares_store
+        self._prepared: dict[AttemptId, AttemptTask] = {}
+        self._received: list[Outcome] = []
+
+    def prepare(self, run: Run, attempt: AttemptId) -> ev.AttemptFailed | None:
+        """Make the task of `attempt`; return the failure if its parameters cannot be resolved."""
+        try:
+            params = resolve_params(run, attempt.node)
+        except KeyError as missing:
+            (reference,) = missing.args
+            return _invalid_input(attempt, _missing(reference))
+        except NotText as error:
+            return _invalid_input(attempt, f"{error}. Hand it on as a parameter of its own")
+        node = run.graph.nodes[attempt.node]
+        path = None
+        if isinstance(node.code, NotebookCode):
+            path = str(notebook_path(run.output_dir, attempt.node))
+        self._prepared[attempt] = AttemptTask(
+            id=attempt,
+            code=node.code,
+            params=params,
+            outputs=run.graph.wanted_outputs(attempt.node),
+            timeout=node.policy.timeout,
+            memory_bytes=node.policy.memory_bytes,
+            priority=node.policy.priority,
+            resources=node.policy.resources,
+            store=self._store.ref,
+            notebook_path=path,
+        )
+        return None
+
+    async def take(self, attempts: Sequence[AttemptId]) -> list[AttemptTask]:
+        """Return the prepared tasks, with their inputs' bytes where workers need them."""
+        tasks = [self._prepared.pop(attempt) for attempt in attempts]
+        if self._shares_store:
+            return tasks
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writer, lambda: [self._packed(t) for t in tasks])
+
+    def received(self, outcome: Outcome) -> None:
+        """Keep an outcome's bytes for `store_received`."""
+        if outcome.carried:
+            self._received.append(outcome)
+
+    async def store_received(self) -> None:
+        """Make the bytes that came with outcomes durable.
+
+        Raises
+        ------
+        nbflow.core.errors.ArtifactError
+            If the store cannot be written.
+        """
+        if self._received:
+            received, self._received = self._received, []
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._writer, self._unpack, received)
+
+    def receipt(self, attempt: AttemptId) -> Outcome | None:
+        """Return the outcome that a worker left in the store for `attempt`, if there is one."""
+        data = self._store.get_receipt(attempt)
+        return None if data is None else msgspec.json.decode(data, type=Outcome)
+
+    def _packed(self, task: AttemptTask) -> AttemptTask:
+        digests = {task.code.digest}
+        for value in task.params.values():
+            digests.update(artifact.digest for artifact in artifacts_in(value))
+        carried = {digest: self._store.get(digest) for digest in sorted(digests)}
+        return msgspec.structs.replace(task, carried=carried)
+
+    def _unpack(self, received: list[Outcome]) -> None:
+        for outcome in received:
+            for artifact in _artifacts_of(outcome):
+                if artifact.digest in outcome.carried:
+                    self._store.put(outcome.carried[artifact.digest], artifact.kind)
+            if outcome.notebook is not None:
+                # A worker that shares the store has saved the notebook there itself.
+                target = notebook_path(self._output_dir, outcome.id.node)
+                self._store.materialise(outcome.notebook.digest, target)
+
+
+def notebook_path(output_dir: str, node: str) -> Path:
+    """Return where the executed notebook of `node` is kept for people."""
+    return Path(output_dir) / f"{node}.ipynb"
+
+
+def _artifacts_of(outcome: Outcome) -> list[Artifact]:
+    values: list[Value] = list(outcome.outputs.values())
+    artifacts = [artifact for value in values for artifact in artifacts_in(value)]
+    return artifacts + [extra for extra in (outcome.notebook, outcome.log) if extra is not None]
+
+
+def _missing(reference: FromOutput) -> str:
+    return (
+        f"{describe_reference(reference)} does not exist: {reference.node} ended without it. "
+        f"Define the variable {reference.output!r} there, or emit it"
+    )
+
+
+def _invalid_input(attempt: AttemptId, message: str) -> ev.AttemptFailed:
+    return ev.AttemptFailed(attempt.node, attempt.number, Reason("invalid_input", message))

@@ -1,0 +1,60 @@
+"""A kernel's private folder: its connection file, its sockets, and its log.
+
+A Unix socket's path holds 107 bytes at most, which test runners' and clusters' temporary
+folders easily exceed; so the folder lies in the first place that is short enough.
+Only its owner may enter it: who can open the sockets can run code.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+#: Longest path of a Unix socket (macOS has the smallest limit, 103).
+_SOCKET_PATH_LIMIT = 103
+_LOG_LINES = 12
+_LOG_TAIL_BYTES = 8192
+
+
+class KernelFolder:
+    """One kernel's folder, made now and removed by `remove`."""
+
+    def __init__(self) -> None:
+        places = [tempfile.gettempdir(), "/tmp"]  # noqa: S108 - a fresh private folder inside it
+        short = [place for place in places if self._fits(place)]
+        self.path = Path(tempfile.mkdtemp(prefix="nbk-", dir=short[0] if short else None))
+        #: Whether sockets can lie in it.
+        self.holds_sockets = bool(short)
+
+    @staticmethod
+    def _fits(place: str) -> bool:
+        return Path(place).is_dir() and len(f"{place}/nbk-12345678/k-5") <= _SOCKET_PATH_LIMIT
+
+    @property
+    def connection_file(self) -> str:
+        """Where the connection file lies."""
+        return str(self.path / "kernel.json")
+
+    @property
+    def socket_prefix(self) -> str:
+        """What the paths of the five sockets begin with."""
+        return str(self.path / "k")
+
+    @property
+    def log(self) -> Path:
+        """Where the process writes what does not go through Jupyter's channels."""
+        return self.path / "log"
+
+    def log_tail(self) -> str:
+        """Return the last lines of the log; empty if there is none any more."""
+        try:
+            with self.log.open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(max(0, size - _LOG_TAIL_BYTES))
+                text = file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.strip().splitlines()[-_LOG_LINES:])
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it, if it is still there."""
+        shutil.rmtree(self.path, ignore_errors=True)

@@ -1,0 +1,200 @@
+"""A running kernel: talk to it, interrupt it, watch it, end it.
+
+The kernel's process leads a session and process group of its own, so that an
+interrupt or a kill reaches what its cells have started, too. Whoever started a kernel
+must await `shutdown`; that is safe at any time and any number of times.
+"""
+
+import asyncio
+import os
+import signal
+from queue import Empty
+from typing import Any
+
+import psutil
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
+
+from nbflow.kernels.errors import EvaluationFailed, KernelDied
+from nbflow.kernels.folders import KernelFolder
+
+#: How often a kernel's process is looked at. `waitpid` has no portable asynchronous form.
+_POLL_S = 0.2
+#: The same, while its end is imminent.
+_END_POLL_S = 0.02
+#: "Exit code" of a process that was never started.
+_NEVER_RAN = 0
+
+
+class Kernel:
+    """One kernel process and our connection to it.
+
+    Parameters
+    ----------
+    manager, client
+        jupyter_client's. A kernel that has only half started has no client yet.
+    info
+        Content of the kernel's ``kernel_info_reply``.
+    folder
+        The kernel's private folder, removed at the end.
+    """
+
+    def __init__(
+        self,
+        manager: AsyncKernelManager,
+        client: AsyncKernelClient | None,
+        info: dict[str, Any],
+        folder: KernelFolder,
+    ) -> None:
+        self.manager = manager
+        self.client = client
+        self.info = info
+        self._folder = folder
+        self._exit_code: int | None = None
+        #: Once true, the process id may be somebody else's.
+        self._released = False
+
+    @property
+    def language_info(self) -> dict[str, Any]:
+        """What the kernel says of its language, as notebooks store it."""
+        return dict(self.info.get("language_info", {}))
+
+    @property
+    def pid(self) -> int | None:
+        """The kernel's process id; None if it does not run on this machine."""
+        return getattr(self._provisioner, "pid", None)
+
+    @property
+    def _provisioner(self) -> KernelProvisionerBase | None:
+        return self.manager.provisioner if self.manager.has_kernel else None
+
+    async def exit_code(self) -> int | None:
+        """Return how the process ended (negative: by that signal); None while it runs."""
+        if self._exit_code is None:
+            provisioner = self._provisioner
+            self._exit_code = await provisioner.poll() if provisioner else _NEVER_RAN
+        return self._exit_code
+
+    async def ended(self, poll_s: float = _POLL_S) -> None:
+        """Wait until the process has ended."""
+        while await self.exit_code() is None:  # noqa: ASYNC110 - see _POLL_S
+            await asyncio.sleep(poll_s)
+
+    async def death(self) -> KernelDied:
+        """Return the error that says how the process ended."""
+        return KernelDied(await self.exit_code(), self._folder.log_tail())
+
+    async def interrupt(self) -> None:
+        """Interrupt the running cell, as the stop button does."""
+        if await self.exit_code() is None:
+            await self.manager.interrupt_kernel()
+
+    async def kill(self) -> None:
+        """End the process and all its descendants now."""
+        if self._released:
+            return
+        descendants = self._family()[1:]
+        await self._kill_group()
+        for process in descendants:
+            # Some have left the group (a shell on a pseudo-terminal leads its own session).
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        await self.ended(_END_POLL_S)
+
+    async def shutdown(self, grace_s: float = 3.0) -> None:
+        """Ask the kernel to end, wait up to `grace_s` seconds, kill what is left, and clean up."""
+        if self._released:
+            return
+        try:
+            if grace_s > 0 and await self.exit_code() is None:
+                await self.manager.request_shutdown()
+                async with asyncio.timeout(grace_s):
+                    await self.ended(_END_POLL_S)
+        except TimeoutError:
+            pass  # It had its chance.
+        finally:
+            await self.kill()
+            self._released = True
+            await self._release()
+
+    def memory_bytes(self) -> int:
+        """Return the resident memory of the process and its descendants."""
+        total = 0
+        for process in self._family():
+            try:
+                total += process.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        return total
+
+    async def evaluate(self, expression: str) -> None:
+        """Evaluate a Python expression in the user's namespace and leave no trace of it.
+
+        Nothing enters the history, no execution is counted, and what it prints is dropped.
+
+        Raises
+        ------
+        KernelDied
+            If the kernel ends meanwhile.
+        EvaluationFailed
+            If the expression raises, or the kernel evaluates no expressions.
+        """
+        assert self.client is not None
+        request = self.client.execute(
+            "",
+            silent=True,
+            store_history=False,
+            allow_stdin=False,
+            stop_on_error=False,
+            user_expressions={"value": expression},
+        )
+        content = await self._reply(request)
+        value = content.get("user_expressions", {}).get("value", {})
+        if value.get("status") != "ok":
+            blame = value or content
+            name = blame.get("ename") or "the kernel evaluates no expressions"
+            raise EvaluationFailed(f"{name}: {blame.get('evalue', '')}")
+
+    async def _reply(self, request: str) -> dict[str, Any]:
+        assert self.client is not None
+        while True:
+            try:
+                message = await self.client.get_shell_msg(timeout=_POLL_S)
+            except Empty:
+                if await self.exit_code() is not None:
+                    raise await self.death() from None
+            else:
+                if message["parent_header"].get("msg_id") == request:
+                    return dict(message["content"])
+
+    async def _kill_group(self) -> None:
+        if self.pid is None:
+            if self._provisioner is not None:
+                await self._provisioner.kill()
+            return
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            # Nobody is left in the group (macOS says "not permitted" of zombies).
+            return
+
+    def _family(self) -> list[psutil.Process]:
+        if self.pid is None or self._exit_code is not None:
+            return []
+        try:
+            kernel = psutil.Process(self.pid)
+            return [kernel, *kernel.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    async def _release(self) -> None:
+        if self.client is not None:
+            self.client.stop_channels()
+        if self._provisioner is not None:
+            await self._provisioner.wait()
+        await self.manager.cleanup_resources()
+        self.manager.context.destroy(linger=0)
+        self._folder.remove()

@@ -1,0 +1,184 @@
+"""Collect a notebook's outputs, and keep them.
+
+An output ``x`` is what the notebook emitted under that name; else the variable ``x``, if
+somebody asked for it. Emitted outputs are kept whether or not anybody asked, and also when the
+notebook failed. One output that cannot be kept does not cost the others.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+from nbformat import NotebookNode
+
+from nbflow.core.values import INLINE_LIMIT_BYTES, Artifact, ArtifactKind, Inline, Value
+from nbflow.kernels import Kernel
+from nbflow.notebooks.captured import CapturedEntry, capture_variables
+from nbflow.notebooks.emitted import (
+    Emitted,
+    EmittedFile,
+    EmittedTable,
+    EmittedValue,
+    emitted_files,
+    scraps,
+    tagged_names,
+)
+from nbflow.notebooks.errors import OutputProblem
+from nbflow.notebooks.keeping import keep_value
+from nbflow.ports import ArtifactStore
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """Outputs that are durable now, and what is wrong with the others."""
+
+    outputs: dict[str, Value]
+    problems: tuple[OutputProblem, ...]
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """Outputs that were found, before they are stored."""
+
+    emitted: dict[str, Emitted | OutputProblem]
+    captured: dict[str, CapturedEntry] = {}
+    #: Where the captured variables' files lie.
+    folder: Path = Path()
+    #: What a name that was not found says; empty when variables were captured.
+    hint: str = ""
+
+
+def collect_emitted(notebook: NotebookNode, folder: Path) -> Collected:
+    """Return what `notebook` has emitted so far, also into the outputs folder `folder`."""
+    return Collected({**scraps(notebook), **emitted_files(folder)})
+
+
+async def collect(
+    notebook: NotebookNode,
+    wanted: Sequence[str],
+    folder: Path,
+    *,
+    kernel: Kernel,
+    python: bool,
+    staging: Path,
+) -> Collected:
+    """Return all outputs of a notebook whose cells have run.
+
+    Parameters
+    ----------
+    notebook
+        Executed.
+    wanted
+        Outputs that somebody asked for.
+    folder
+        The outputs folder.
+    kernel
+        Still runs.
+    python
+        Whether its variables can be captured.
+    staging
+        An empty folder for the values of variables.
+
+    Raises
+    ------
+    KernelDied, EvaluationFailed
+        If the kernel does not give its variables.
+    """
+    emitted = collect_emitted(notebook, folder).emitted
+    if not python:
+        hint = "In this language, a notebook hands on files in the folder $NBFLOW_OUTPUTS"
+        return Collected(emitted, hint=hint)
+    tagged = [name for name in tagged_names(notebook) if name not in emitted]
+    asked = [name for name in wanted if name not in emitted]
+    if not (tagged or asked):
+        return Collected(emitted)
+    captured = await capture_variables(kernel, list(dict.fromkeys([*asked, *tagged])), staging)
+    # A cell tagged `outputs` may leave a name unassigned, by a branch; nobody asked for it.
+    present = {
+        name: entry for name, entry in captured.items() if name in asked or entry.type
+    }
+    return Collected(emitted, present, staging)
+
+
+def keep(collected: Collected, wanted: Iterable[str], store: ArtifactStore) -> Kept:
+    """Store what was collected, durably. Blocks.
+
+    Raises
+    ------
+    ArtifactError
+        If the store cannot take it.
+    """
+    outputs: dict[str, Value] = {}
+    problems: list[OutputProblem] = []
+    for name, emitted in collected.emitted.items():
+        _sort_in(name, _keep_emitted(name, emitted, store), outputs, problems)
+    for name, entry in collected.captured.items():
+        kept = _keep_captured(name, entry, collected.folder, store)
+        _sort_in(name, kept, outputs, problems)
+    known = {*collected.emitted, *collected.captured}
+    problems += [_missing(name, (), collected.hint) for name in wanted if name not in known]
+    return Kept(outputs, tuple(problems))
+
+
+def _sort_in(
+    name: str,
+    kept: Value | OutputProblem,
+    outputs: dict[str, Value],
+    problems: list[OutputProblem],
+) -> None:
+    if isinstance(kept, OutputProblem):
+        problems.append(kept)
+    else:
+        outputs[name] = kept
+
+
+def _keep_emitted(
+    name: str, emitted: Emitted | OutputProblem, store: ArtifactStore
+) -> Value | OutputProblem:
+    match emitted:
+        case OutputProblem():
+            return emitted
+        case EmittedValue(value):
+            return keep_value(value, store)
+        case EmittedTable(data):
+            return store.put(data, "parquet", type_name="pandas.DataFrame", preview=name)
+        case EmittedFile(path, kind):
+            return store.put_file(path, kind, type_name=_TYPE_NAMES[kind], preview=path.name)
+
+
+_TYPE_NAMES = {
+    "parquet": "pandas.DataFrame",
+    "npy": "numpy.ndarray",
+    "pickle": "object",
+    "file": "file",
+}
+
+
+def _keep_captured(
+    name: str, entry: CapturedEntry, folder: Path, store: ArtifactStore
+) -> Value | OutputProblem:
+    if entry.error:
+        return OutputProblem(
+            "OutputNotStorable",
+            f"output {name!r} is a value of type {entry.type}, which cannot be stored "
+            f"({entry.error}). Hand on something else (what it was made from, or the path of a "
+            f"file), or do not ask for it",
+        )
+    if entry.file is None:
+        return _missing(name, entry.near, "")
+    path = folder / entry.file
+    if entry.kind == "json" and path.stat().st_size <= INLINE_LIMIT_BYTES:
+        return Inline(json.loads(path.read_bytes()))
+    kind = msgspec.convert(entry.kind, ArtifactKind)
+    kept: Artifact = store.put_file(path, kind, type_name=entry.type, preview=entry.preview)
+    return kept
+
+
+def _missing(name: str, near: Iterable[str], hint: str) -> OutputProblem:
+    alike = " or ".join(repr(each) for each in near)
+    advice = hint or "Set a variable of that name, or emit it with nbflow.emit"
+    return OutputProblem(
+        "OutputMissing",
+        f"output {name!r} was asked for, but the notebook ended without it"
+        + (f" (did you mean {alike}?)" if alike else "")
+        + f". {advice}",
+    )

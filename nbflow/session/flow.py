@@ -1,0 +1,121 @@
+"""A flow that can run: what users hold as `nbflow.Flow`."""
+
+import os
+import random
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nbflow.cluster.dask_cluster import Target
+from nbflow.core.errors import DefinitionError, Problem
+from nbflow.core.graph import Graph
+from nbflow.core.ids import is_run_id, new_run_id
+from nbflow.definition.builder import FlowBuilder
+from nbflow.session import launching
+from nbflow.session.home import chosen
+from nbflow.session.picture import Picture
+from nbflow.session.run import AtExit, Run
+
+
+class Flow(FlowBuilder):
+    """A graph of notebooks and functions. See `FlowBuilder` for how to write one."""
+
+    def run(
+        self,
+        *,
+        params: Mapping[str, Any] | None = None,
+        cluster: Target | None = None,
+        workers: int | None = None,
+        home: str | os.PathLike[str] | None = None,
+        output_dir: str | os.PathLike[str] | None = None,
+        run_id: str | None = None,
+        progress: bool | None = None,
+        **given: Any,
+    ) -> Run:
+        """Run the flow, show progress, and return when it has ended.
+
+        Parameters
+        ----------
+        params
+            Parameters of this run, for names that are also arguments here.
+        cluster
+            Where to run: None for an embedded cluster, an `Embedded` of another size, the address
+            of a scheduler, the path of a scheduler file, a `distributed.Client`, or a
+            Cluster object.
+        workers
+            Worker processes of the embedded cluster; None sizes it to the machine.
+        home
+            Folder of the journal and the artifacts; by default ``.nbflow`` beside the flow.
+        output_dir
+            Folder of the executed notebooks; by default in the home.
+        run_id
+            The run's id; None makes one.
+        progress
+            Whether to show progress; None decides by where this runs.
+        **given
+            Parameters of this run.
+
+        Raises
+        ------
+        DefinitionError
+            If the flow is not fit to run; nothing was run then.
+        nbflow.core.errors.RunFailed
+            If a node failed. Its ``run`` is the handle.
+        nbflow.core.errors.NbflowError
+            If the cluster or the home cannot be used.
+        """
+        run = self.start(
+            params=params,
+            cluster=cluster,
+            workers=workers,
+            home=home,
+            output_dir=output_dir,
+            run_id=run_id,
+            **given,
+        )
+        return run.join(progress=progress)
+
+    def start(
+        self,
+        *,
+        params: Mapping[str, Any] | None = None,
+        cluster: Target | None = None,
+        workers: int | None = None,
+        home: str | os.PathLike[str] | None = None,
+        output_dir: str | os.PathLike[str] | None = None,
+        run_id: str | None = None,
+        **given: Any,
+    ) -> Run:
+        """Start the flow and return its handle at once; arguments and errors as of `run`."""
+        wanted = {**(params or {}), **given}
+        request = launching.Request(
+            run=self._run_id(run_id),
+            target=launching.target_of(cluster, workers, len(self.nodes)),
+            home=chosen(home, Path(self.draft.folder), os.environ),
+            output_dir=None if output_dir is None else Path(output_dir),
+        )
+        launch, opened, prepared = launching.launch(
+            lambda kernels: self.prepare(wanted, kernels=kernels), request
+        )
+        for problem in prepared.warnings:
+            warnings.warn(str(problem), stacklevel=2)
+        AtExit(launch)
+        return Run(request.run, opened, launch)
+
+    def graph(self) -> Picture:
+        """Return the flow's graph; it displays itself."""
+        return Picture(Graph(self.spec()))
+
+    def _run_id(self, wanted: str | None) -> str:
+        if wanted is None:
+            return new_run_id(self.name, time.time(), random.Random())
+        if not is_run_id(wanted):
+            problem = Problem(
+                self.name,
+                f"{wanted!r} cannot be the id of a run",
+                "Use letters, digits, dots, dashes and underscores, beginning with no dot or dash",
+            )
+            raise DefinitionError([problem])
+        return wanted

@@ -1,0 +1,182 @@
+"""A driver in a thread of its own, with its cluster.
+
+One thread and one event loop per run that this process drives. So a run goes on while the
+caller's code runs, whether that is a script, a notebook's cell or a coroutine, and
+"synchronous" is nothing but waiting for the thread. This is where adapters are chosen and
+wired together.
+"""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from nbflow.cluster import DaskCluster
+from nbflow.cluster.dask_cluster import Target
+from nbflow.core import machine
+from nbflow.core.attempts import Report
+from nbflow.core.view import RunView
+from nbflow.driver import Driver
+from nbflow.driver.stimuli import CancelAsked, Stimulus, StopAsked
+from nbflow.ports import ClusterInfo
+from nbflow.session.home import Home, driver_name
+from nbflow.session.sources import Change
+
+
+class Claimed:
+    """A run that this process holds: its state, and the fence it was claimed under."""
+
+    def __init__(self, run: machine.Run, epoch: int) -> None:
+        self.run = run
+        self.epoch = epoch
+
+
+class Launch:
+    """The thread of one run.
+
+    The cluster starts at once, while the caller checks the flow; `survey` then
+    names the home, and `go` the run.
+
+    Parameters
+    ----------
+    target
+        The cluster.
+    clock
+        Seconds since the epoch.
+    """
+
+    def __init__(self, target: Target, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._cluster = DaskCluster(target, clock=clock)
+        self._home: Future[Home | None] = Future()
+        self._claimed: Future[Claimed | None] = Future()
+        self._info: Future[ClusterInfo] = Future()
+        self._driver: Driver | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._early: list[Stimulus] = []
+        self._lock = threading.Lock()
+        self._run: machine.Run | None = None
+        self.change = Change()
+        #: Resolves to the run's final state, or to the error that ended its driver.
+        self.done: Future[machine.Run] = Future()
+        self._thread = threading.Thread(target=self._main, name="nbflow-run", daemon=True)
+        self._thread.start()
+
+    def survey(self, home: Home) -> ClusterInfo:
+        """Return what the cluster can do for runs of `home`, as soon as it is up.
+
+        Raises
+        ------
+        nbflow.core.errors.ClusterError
+            If it cannot be reached or used.
+        """
+        self._home.set_result(home)
+        return self._info.result()
+
+    def go(self, claimed: Claimed) -> None:
+        """Drive this run."""
+        self._run = claimed.run
+        self._claimed.set_result(claimed)
+
+    def abort(self) -> None:
+        """End the cluster again without having driven anything."""
+        for stage in (self._home, self._claimed):
+            if not stage.done():
+                stage.set_result(None)
+        self.join()
+
+    def cancel(self, by: str) -> None:
+        """Ask for the run to be cancelled."""
+        self._ask(CancelAsked(by))
+
+    def stop(self, why: str) -> None:
+        """Ask the driver to let go of the run, which stays resumable."""
+        self._ask(StopAsked(why))
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait until the thread has ended; False if it has not in time."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def view(self) -> RunView:
+        """Return the run as it stands."""
+        driver = self._driver
+        if driver is None:
+            assert self._run is not None, "the launch has no run yet"
+            return RunView(self._run)
+        info = self._info.result()
+        return RunView(
+            driver.run,
+            progress=driver.progress,
+            dashboard=info.dashboard,
+            notes=driver.notes,
+            driven=not self.done.done(),
+        )
+
+    def wait_changed(self, timeout_s: float) -> bool:
+        """Wait until the run may look different; False if the time passed without that."""
+        return self.change.wait(timeout_s)
+
+    def _ask(self, stimulus: Stimulus) -> None:
+        with self._lock:
+            if self._driver is None or self._loop is None:
+                self._early.append(stimulus)
+            elif not self.done.done():
+                self._loop.call_soon_threadsafe(self._driver.put, stimulus)
+
+    # --- in the thread ------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            run = asyncio.run(self._drive())
+        except BaseException as error:  # noqa: BLE001 - it is the waiting caller's to see
+            if not self._info.done():
+                self._info.set_exception(error)
+            self.done.set_exception(error)
+        else:
+            if run is not None:
+                self.done.set_result(run)
+        finally:
+            self.change.notify()
+
+    async def _drive(self) -> machine.Run | None:
+        early: list[Report] = []
+        try:
+            await self._cluster.start(lambda report: self._hear(report, early))
+            home = await asyncio.wrap_future(self._home)
+            if home is None:
+                return None
+            self._info.set_result(await self._cluster.survey(home.store.ref))
+            claimed = await asyncio.wrap_future(self._claimed)
+            if claimed is None:
+                return None
+            with self._lock:
+                self._loop = asyncio.get_running_loop()
+                self._driver = self._make_driver(home, claimed)
+                for stimulus in (*early, *self._early):
+                    self._driver.put(stimulus)
+            return await self._driver.drive()
+        finally:
+            await self._cluster.close()
+
+    def _hear(self, report: Report, early: list[Report]) -> None:
+        if self._driver is None:
+            early.append(report)
+        else:
+            self._driver.put(report)
+
+    def _make_driver(self, home: Home, claimed: Claimed) -> Driver:
+        return Driver(
+            run=claimed.run,
+            epoch=claimed.epoch,
+            name=driver_name(),
+            journal=home.journal,
+            store=home.store,
+            cluster=self._cluster,
+            shares_store=self._info.result().shares_store,
+            clock=self._clock,
+            rng=random.Random(),
+            on_change=self.change.notify,
+        )

@@ -1,0 +1,186 @@
+"""From a flow, or a run's id, to a driver at work.
+
+The order matters: the cluster starts first, because it takes longest; the flow is checked
+meanwhile; the run is created only when both are known to be good; and only a claimed
+run is driven.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbflow._version import __version__
+from nbflow.cluster import Embedded
+from nbflow.cluster.dask_cluster import Target
+from nbflow.core import machine
+from nbflow.core.errors import ClusterError, DefinitionError, Problem
+from nbflow.core.events import RunCreated
+from nbflow.core.spec import FlowSpec
+from nbflow.definition.preparation import Prepared
+from nbflow.driver.lease import LEASE_TTL_S
+from nbflow.kernels import kernel_names
+from nbflow.ports import ClusterInfo
+from nbflow.session.fitness import unfit_for
+from nbflow.session.home import Home, driver_name, is_dead
+from nbflow.session.launch import Claimed, Launch
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """How a run was asked for."""
+
+    #: The id that the run will have.
+    run: str
+    target: Target
+    #: The folder of the home.
+    home: Path
+    #: Folder of the executed notebooks; None for the home's own.
+    output_dir: Path | None
+
+
+def target_of(cluster: Target | None, workers: int | None, nodes: int) -> Target:
+    """Return the cluster that the arguments of `Flow.run` mean.
+
+    Raises
+    ------
+    ClusterError
+        If both a cluster and a number of workers are given.
+    """
+    if cluster is None:
+        size = Embedded(workers=workers)
+        if workers is None:
+            # More workers than nodes would only cost their start.
+            size = Embedded(workers=max(1, min(size.sized()[0], nodes)))
+        return size
+    if workers is not None:
+        raise ClusterError(
+            "workers= is for the embedded cluster; a cluster that is given has its own workers"
+        )
+    return cluster
+
+
+def launch(
+    prepare: Callable[[frozenset[str] | None], Prepared], request: Request
+) -> tuple[Launch, Home, Prepared]:
+    """Create a run and drive it from this process.
+
+    Parameters
+    ----------
+    prepare
+        Checks the flow, given the kernels that can be started, and returns what its run needs.
+    request
+        How the run was asked for.
+
+    Raises
+    ------
+    DefinitionError
+        If the flow is not fit to run, at all or on this cluster. Nothing was run.
+    nbflow.core.errors.NbflowError
+        If the cluster or the home cannot be used.
+    """
+    starting = Launch(request.target)
+    home: Home | None = None
+    try:
+        if isinstance(request.target, Embedded):
+            # While the workers start, the flow is checked; their kernels are this program's.
+            prepared = prepare(kernel_names())
+            home = Home.open(request.home)
+            info = starting.survey(home)
+        else:
+            # A faulty flow is told without a cluster; then its workers say which kernels they have.
+            prepare(None)
+            home = Home.open(request.home)
+            info = starting.survey(home)
+            prepared = prepare(info.kernels)
+        embedded = isinstance(request.target, Embedded)
+        doubts = require_fit(prepared.spec, info, embedded=embedded)
+        prepared = dataclasses.replace(prepared, warnings=(*prepared.warnings, *doubts))
+        _create(home, prepared, request)
+        claimed = claim(home, request.run, time.time)
+    except BaseException:
+        starting.abort()
+        if home is not None:
+            home.close()
+        raise
+    starting.go(claimed)
+    return starting, home, prepared
+
+
+def _create(home: Home, prepared: Prepared, request: Request) -> None:
+    """Write a run's artifacts, and then its first record."""
+    for data in prepared.blobs.values():
+        home.store.put(data, "pickle")
+    output_dir = request.output_dir or home.runs_folder(request.run)
+    created = RunCreated(
+        flow=prepared.spec,
+        params=dict(prepared.params),
+        output_dir=str(output_dir.absolute()),
+        program=__version__,
+    )
+    home.journal.create(request.run, created, flow=prepared.spec.name, at=time.time())
+
+
+def claim(home: Home, run: str, clock: Callable[[], float]) -> Claimed:
+    """Take the run's lease and read its state.
+
+    A lease whose driver was a process of this machine that has ended is taken over at once.
+
+    Raises
+    ------
+    RunHeld
+        While a live driver holds the run.
+    """
+    row = home.journal.row(run)
+    if row.holder and is_dead(row.holder):
+        home.journal.release(run, row.epoch)
+    epoch = home.journal.claim(run, driver_name(), now=clock(), ttl_s=LEASE_TTL_S)
+    try:
+        state = machine.replay(home.journal.read(run))
+    except BaseException:
+        home.journal.release(run, epoch)
+        raise
+    return Claimed(state, epoch)
+
+
+def resume(home: Home, run: str, cluster: Target | None, workers: int | None) -> Launch:
+    """Drive an existing run from this process.
+
+    Raises
+    ------
+    RunHeld
+        While a live driver holds the run.
+    nbflow.core.errors.NbflowError
+        If the cluster cannot be used, or not for this flow.
+    """
+    claimed = claim(home, run, time.time)
+    spec = claimed.run.graph.spec
+    try:
+        target = target_of(cluster, workers, len(spec.nodes))
+        starting = Launch(target)
+        try:
+            require_fit(spec, starting.survey(home), embedded=isinstance(target, Embedded))
+        except BaseException:
+            starting.abort()
+            raise
+    except BaseException:
+        home.journal.release(run, claimed.epoch)
+        raise
+    starting.go(claimed)
+    return starting
+
+
+def require_fit(spec: FlowSpec, info: ClusterInfo, *, embedded: bool) -> tuple[Problem, ...]:
+    """Return what is doubtful about running `spec` on this cluster.
+
+    Raises
+    ------
+    DefinitionError
+        If it cannot run there at all.
+    """
+    problems = tuple(unfit_for(spec, info, may_grow=not embedded))
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise DefinitionError(errors)
+    return problems

@@ -1,0 +1,86 @@
+"""From a name to a handle: targets, runs by their id, and all runs of a home."""
+
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from nbflow.core import machine
+from nbflow.core.states import RUN_ENDED, RunStatus
+from nbflow.core.view import RunView
+from nbflow.definition.targets import load_target
+from nbflow.session.document import status_of
+from nbflow.session.flow import Flow
+from nbflow.session.home import Home
+from nbflow.session.run import Run
+
+
+class RunSummary(msgspec.Struct, frozen=True):
+    """One line about a run."""
+
+    id: str
+    flow: str
+    status: RunStatus
+    created_at: float
+    ended_at: float | None
+    #: How many nodes are in each state, by the state's name.
+    counts: dict[str, int]
+
+
+def load(target: str | os.PathLike[str]) -> Flow:
+    """Return the flow that `target` names: a flow file, a notebook, ``path.py:flow``, ``module:flow``.
+
+    Raises
+    ------
+    nbflow.core.errors.DefinitionError
+        If it cannot be read; every fault is named with its file and line.
+    """
+    return load_target(os.fspath(target), flow_class=Flow)
+
+
+def attach(run: str, *, home: str | os.PathLike[str] | None = None) -> Run:
+    """Return the handle of an existing run, whoever drives it.
+
+    Parameters
+    ----------
+    run
+        Its id, or a beginning of the id that fits no other run.
+    home
+        The folder of its home; by default the ``.nbflow`` found from here upwards.
+
+    Raises
+    ------
+    nbflow.core.errors.UnknownRun
+        If there is no such home or run.
+    """
+    opened = Home.find(home, Path.cwd())
+    try:
+        return Run(opened.run_row(run).id, opened)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def runs(*, home: str | os.PathLike[str] | None = None) -> list[RunSummary]:
+    """Return the runs of a home, oldest first; none if there is no home yet."""
+    opened = Home.find(home, Path.cwd())
+    try:
+        return [_summary(opened, row.id) for row in opened.journal.rows()]
+    finally:
+        opened.close()
+
+
+def _summary(home: Home, run: str) -> RunSummary:
+    state = machine.replay(home.journal.read(run))
+    row = home.journal.row(run)
+    driven = bool(row.holder) and row.lease_until > time.time()
+    view = RunView(state, driven=driven or state.status in RUN_ENDED)
+    return RunSummary(
+        id=run,
+        flow=state.graph.spec.name,
+        status=status_of(view),
+        created_at=state.created_at,
+        ended_at=state.ended_at,
+        counts={str(name): count for name, count in view.counts.items()},
+    )

@@ -1,0 +1,270 @@
+"""The handle of a run.
+
+A `Run` only looks and asks; the driver acts. Its driver may live in this process (a
+`Launch`), in another one, or nowhere any more: the handle reads the same either way, and
+`resume` makes this process the driver.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+from nbflow.cluster.dask_cluster import Target
+from nbflow.core.errors import NbflowError, RunHeld
+from nbflow.core.events import Record
+from nbflow.core.states import RUN_ENDED, NodeState, RunStatus
+from nbflow.core.view import RunView
+from nbflow.driver.cancelling import cancel_without_driver
+from nbflow.session import launching
+from nbflow.session.document import run_document, status_of
+from nbflow.session.home import Home
+from nbflow.session.launch import Launch
+from nbflow.session.picture import Picture
+from nbflow.session.results import NodeHandle
+from nbflow.session.sources import Followed, Source
+
+
+class Run:
+    """One execution of a flow. Made by `Flow.run`, `Flow.start` and `nbflow.attach`.
+
+    Parameters
+    ----------
+    id
+        The run.
+    home
+        Where its journal and artifacts are.
+    launch
+        The driver in this process, if it is here.
+    """
+
+    def __init__(self, id: str, home: Home, launch: Launch | None = None) -> None:  # noqa: A002 - the interface's name
+        self.id = id
+        self._home = home
+        self._launch = launch
+        self._followed: Followed | None = None
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {state}" for state, n in self.view().counts.items())
+        return f"<run {self.id}: {self.status}; {counts}>"
+
+    def __getitem__(self, node: str) -> NodeHandle:
+        known = self.view().run.graph.nodes
+        if node not in known:
+            raise KeyError(f"run {self.id} has no node {node!r}; it has {', '.join(known)}")
+        return NodeHandle(node, self._source, self._home.journal, self._home.store)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.view().run.graph.nodes)
+
+    @property
+    def status(self) -> RunStatus:
+        """Where the run stands."""
+        return status_of(self.view())
+
+    @property
+    def home(self) -> Path:
+        """The folder of the run's home."""
+        return self._home.folder
+
+    @property
+    def output_dir(self) -> Path:
+        """The folder of the executed notebooks."""
+        return Path(self.view().run.output_dir)
+
+    def view(self) -> RunView:
+        """Return the run as it stands, as an immutable value."""
+        return self._source.view()
+
+    def wait_changed(self, timeout_s: float) -> bool:
+        """Wait until the run may look different; False if the time passed without that."""
+        return self._source.wait_changed(timeout_s)
+
+    def wait(self, timeout: float | None = None) -> RunStatus:
+        """Wait until the run has ended, or nobody drives it any more.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; None waits as long as it takes.
+
+        Returns
+        -------
+        RunStatus
+            Where the run stands then. A failed node raises nothing here; `Flow.run` does.
+
+        Raises
+        ------
+        TimeoutError
+            If the time passed first.
+        nbflow.core.errors.NbflowError
+            If the driver could not go on (the journal cannot be written, say).
+        """
+        if self._launch is not None:
+            self._launch.done.result(timeout)
+            self._launch.join()
+            return self.status
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (view := self.view()).driven and view.run.status not in RUN_ENDED:
+            left_s = 60.0 if deadline is None else deadline - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError(f"run {self.id} is still {self.status} after {timeout} s")
+            self.wait_changed(left_s)
+        return self.status
+
+    def __await__(self) -> Generator[Any, None, "Run"]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> "Run":
+        """Wait like `wait`, in a running event loop."""
+        if self._launch is not None:
+            await asyncio.wrap_future(self._launch.done)
+        await asyncio.to_thread(self.wait)
+        return self
+
+    def cancel(self) -> None:
+        """Cancel the run, whoever drives it. What has succeeded stays; `resume` continues."""
+        by = f"{os.environ.get('USER', 'someone')}, process {os.getpid()}"
+        view = self.view()
+        if view.run.status in RUN_ENDED:
+            return
+        if self._launch is not None and not self._launch.done.done():
+            self._launch.cancel(by)
+        elif view.driven:
+            self._home.journal.signal(self.id, "cancel", by, at=time.time())
+        else:
+            claimed = launching.claim(self._home, self.id, time.time)
+            cancel_without_driver(
+                claimed.run, claimed.epoch, self._home.journal, by=by, clock=time.time
+            )
+
+    def interrupt(self, why: str = "interrupted") -> None:
+        """Let go of the run: stop what runs here, so that anyone may resume it.
+
+        Raises
+        ------
+        nbflow.core.errors.NbflowError
+            If the run is not driven by this process.
+        """
+        if self._launch is None:
+            raise NbflowError(f"run {self.id} is not driven by this process; cancel() reaches it")
+        self._launch.stop(why)
+
+    def resume(
+        self,
+        *,
+        cluster: Target | None = None,
+        workers: int | None = None,
+        wait: bool = True,
+        progress: bool | None = None,
+    ) -> "Run":
+        """Continue the run: what succeeded is kept, everything else is tried again.
+
+        Parameters
+        ----------
+        cluster, workers
+            As for `Flow.run`.
+        wait
+            Whether to wait for its end; otherwise this returns at once.
+        progress
+            Whether to show progress while waiting; None decides by where this runs.
+
+        Raises
+        ------
+        nbflow.core.errors.RunHeld
+            If another driver holds the run.
+        nbflow.core.errors.RunFailed
+            If it was waited for, and a node failed.
+        """
+        if self._launch is not None and not self._launch.done.done():
+            raise RunHeld(f"run {self.id} is being driven by this process already")
+        if self.status is not RunStatus.SUCCEEDED:
+            self._launch = launching.resume(self._home, self.id, cluster, workers)
+            self._followed = None
+        if wait:
+            self.join(progress=progress)
+        return self
+
+    def join(self, *, progress: bool | None = None) -> "Run":
+        """Wait for the end, show progress, and raise if a node failed.
+
+        An interrupt (Ctrl-C) lets go of the run in good order first; a second one
+        does not wait for that.
+
+        Raises
+        ------
+        nbflow.core.errors.RunFailed
+            If a node failed.
+        nbflow.core.errors.RunCancelled
+            If the run was cancelled or interrupted.
+        KeyboardInterrupt
+            After an interrupt.
+        """
+        from nbflow.session.watching import joined  # lazy: rich and ipywidgets are only for this
+
+        return joined(self, progress=progress)
+
+    def document(self) -> dict[str, Any]:
+        """Return everything about the run as plain JSON (the shape of ``show --json``)."""
+        return run_document(self.view(), time.time())
+
+    def events(self, after_seq: int = 0) -> list[Record]:
+        """Return the run's events in order, after the `after_seq`-th."""
+        return list(self._home.journal.read(self.id, after_seq))
+
+    def graph(self) -> Picture:
+        """Return the graph with the states of the nodes; it displays itself."""
+        run = self.view().run
+        states = {name: node.state for name, node in run.nodes.items()}
+        return Picture(run.graph, states)
+
+    def panel(self) -> Any:
+        """Return a live panel for a notebook (an ipywidgets widget)."""
+        from nbflow.panels import RunPanel  # lazy: only notebooks need ipywidgets
+
+        return RunPanel(self.view, self.wait_changed, self.cancel)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        """Display the panel, which moves as the run does."""
+        return self.panel()._repr_mimebundle_(include=include, exclude=exclude)
+
+    def failures(self) -> dict[str, str]:
+        """Return the failed nodes, each with its reason in words."""
+        return {
+            name: node.reason.message if node.reason is not None else "failed"
+            for name, node in self.view().run.nodes.items()
+            if node.state is NodeState.FAILED
+        }
+
+    @property
+    def _source(self) -> Source:
+        if self._launch is not None:
+            return self._launch
+        if self._followed is None:
+            self._followed = Followed(self._home.journal, self.id, time.time)
+        return self._followed
+
+
+class AtExit:
+    """Lets go of a run in good order when the interpreter ends before the run does.
+
+    Ordinary `atexit` functions come too late: by then the executors that the driver writes
+    with have been shut down. The hook that they themselves use comes before.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        register: Callable[[Callable[[], None]], None] | None = getattr(
+            threading, "_register_atexit", None
+        )
+        if register is not None:
+            register(self)
+
+    def __call__(self) -> None:
+        """Stop the run and wait until its processes are gone."""
+        if not self._launch.done.done():
+            self._launch.stop("the process that drove it has ended")
+            self._launch.join()

@@ -1,0 +1,79 @@
+"""Waiting for a run in front of a person: progress while it goes, a clear word at its end."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbflow.core.errors import RunCancelled, RunFailed
+from nbflow.core.states import RunStatus
+from nbflow.panels.terminal import progress_display
+from nbflow.session.home import located
+
+if TYPE_CHECKING:
+    from nbflow.session.run import Run
+
+
+def joined(run: "Run", *, progress: bool | None) -> "Run":
+    """Wait for the end of `run`; see `Run.join`."""
+    try:
+        if progress is False:
+            run.wait()
+        elif _in_notebook():
+            _wait_with_panel(run)
+        else:
+            with progress_display(run.view, run.wait_changed, stream=sys.stderr):
+                run.wait()
+    except KeyboardInterrupt:
+        run.interrupt("interrupted from the keyboard")
+        run.wait()
+        raise
+    if run.status is RunStatus.FAILED:
+        raise RunFailed(_told_failed(run), run)
+    if run.status in (RunStatus.CANCELLED, RunStatus.INTERRUPTED):
+        raise RunCancelled(f"run {run.id} was {run.status}. {how_to_resume(run)}", run)
+    return run
+
+
+def how_to_resume(run: "Run") -> str:
+    """Return the sentence that says how to continue `run`."""
+    return f"Continue it with: nbflow resume {run.id}{_home_option(run.home)}"
+
+
+def _home_option(home: Path) -> str:
+    """Return the option by which a command finds `home` from the present folder, if it needs one."""
+    import os
+
+    found = located(None, Path.cwd(), os.environ)
+    if found is not None and found.resolve() == home.resolve():
+        return ""
+    return f" --home {shlex.quote(str(home))}"
+
+
+def _told_failed(run: "Run") -> str:
+    failures = run.failures()
+    lines = [f"  {name}: {message}" for name, message in list(failures.items())[:10]]
+    if len(failures) > len(lines):
+        lines.append(f"  … and {len(failures) - len(lines)} more")
+    count = len(failures)
+    return "\n".join(
+        [
+            f"run {run.id}: {count} node{'s' if count != 1 else ''} failed",
+            *lines,
+            how_to_resume(run),
+        ]
+    )
+
+
+def _in_notebook() -> bool:
+    """Whether this is the kernel of a notebook, where a panel can be shown."""
+    module: Any = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def _wait_with_panel(run: "Run") -> None:
+    from IPython.display import display  # lazy: it is there, since this is a notebook
+
+    display(run.panel())
+    run.wait()

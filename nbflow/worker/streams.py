@@ -1,0 +1,107 @@
+"""What a function prints, kept for each attempt apart.
+
+Functions of several attempts run in one process at once, and they all print to ``sys.stdout``. So a
+router stands in its place while any of them runs, and sends what is written to the log of
+the attempt whose context the writer is in; all else goes where it would have gone.
+
+``sys.stdout`` belongs to the process, and so the routers do, too: they are the one thing
+here that is shared by all attempts, under a lock and counted.
+"""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TextIO
+
+#: Longest log of one attempt, in characters.
+LOG_LIMIT = 1 << 20
+
+
+class Log:
+    """What one attempt has printed, up to a limit. Written by one or more threads."""
+
+    def __init__(self, limit: int = LOG_LIMIT) -> None:
+        self._parts: list[str] = []
+        self._room = limit
+        self._dropped = 0
+
+    def write(self, text: str) -> int:
+        """Take `text`, as far as there is room."""
+        kept = text[: self._room]
+        if kept:
+            self._parts.append(kept)
+            self._room -= len(kept)
+        self._dropped += len(text) - len(kept)
+        return len(text)
+
+    def text(self) -> str:
+        """Return all that was kept, with a note if there was more."""
+        note = f"\n[{self._dropped} more characters were not kept]\n" if self._dropped else ""
+        return "".join(self._parts) + note
+
+
+_current: ContextVar[Log | None] = ContextVar("nbflow_log", default=None)
+
+
+@contextmanager
+def printing_to(log: Log) -> Iterator[None]:
+    """Send what this context prints to `log`."""
+    _installation.enter()
+    token = _current.set(log)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+        _installation.leave()
+
+
+class _Router:
+    """Stands in for a standard stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        log = _current.get()
+        return self.stream.write(text) if log is None else log.write(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        if _current.get() is None:
+            self.stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+class _Installation:
+    """Puts routers in place for the first who needs them, and takes them away after the last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                sys.stdout = _Router(sys.stdout)  # type: ignore[assignment]
+                sys.stderr = _Router(sys.stderr)  # type: ignore[assignment]
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                # Someone else may have put a stream of their own there meanwhile: that one stays.
+                if isinstance(sys.stdout, _Router):
+                    sys.stdout = sys.stdout.stream
+                if isinstance(sys.stderr, _Router):
+                    sys.stderr = sys.stderr.stream
+
+
+_installation = _Installation()

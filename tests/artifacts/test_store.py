@@ -1,0 +1,380 @@
+"""What only files can suffer: crashes, damage, full disks, other processes and other stores."""
+
+import errno
+import gc
+import os
+import resource
+import stat
+import subprocess
+import sys
+
+import fsspec
+import pytest
+
+from nbflow.artifacts import FileStore, digest_of
+from nbflow.artifacts.digests import blob_name
+from nbflow.core.attempts import StoreRef
+from nbflow.core.errors import ArtifactError
+from nbflow.core.ids import AttemptId
+
+DATA = b"forty-two" * 1000
+DIGEST = digest_of(DATA)
+ATTEMPT = AttemptId("sales-1", "models/forest", 2, 1)
+
+#: Stores the same sequence of contents as every other process that runs this.
+PUTTER = """
+import sys
+from nbflow.artifacts import FileStore
+
+store = FileStore.open(sys.argv[1])
+print(store.ref.mark, flush=True)
+sys.stdin.readline()
+for number in range(50):
+    store.put(b"%d" % number * 10_000, "file")
+"""
+
+#: Stores ever larger contents until it is killed; says the digest of each when it is durable.
+ENDLESS = """
+import sys
+from nbflow.artifacts import FileStore
+
+store = FileStore.open(sys.argv[1])
+number = 0
+while True:
+    number += 1
+    print(store.put(b"%d" % number * 200_000, "file").digest, flush=True)
+"""
+
+#: Runs into the limit of a file's size in the middle of a write.
+LIMITED = """
+import resource, sys
+from nbflow.artifacts import FileStore
+from nbflow.core.errors import ArtifactError
+
+store = FileStore.open(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    store.put(b"x" * 1_000_000, "file")
+except ArtifactError as error:
+    print(error)
+"""
+
+
+def start(program, *args):
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, args)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "artifacts"
+
+
+@pytest.fixture
+def store(root):
+    return FileStore.open(root)
+
+
+@pytest.fixture
+def url(tmp_path):
+    yield f"memory://{tmp_path}/artifacts"
+    memory = fsspec.filesystem("memory")
+    memory.rm(memory._strip_protocol(f"memory://{tmp_path}"), recursive=True)
+
+
+def blobs(root):
+    return sorted(path for path in (root / "sha256").rglob("*") if path.is_file())
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def damage(path, data):
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+# --- durability ---------------------------------------------------------------------------------
+
+
+def test_a_file_is_synced_then_named_then_its_folder_is_synced(store, root, monkeypatch):
+    store.put(b"makes the folder", "file")
+    steps = []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(descriptor):
+        steps.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    def noted_replace(source, target):
+        steps.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    store.put(DATA, "file")
+    # The first rename finds no folder; that is made, durably, before anything is in it.
+    assert steps == ["file", "rename", "folder", "rename", "folder"]
+
+
+@pytest.mark.parametrize("step", ["open", "fsync", "replace"])
+def test_a_put_that_is_interrupted_at_any_step_leaves_nothing(store, root, monkeypatch, step):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store.put(DATA, "file")
+    assert not store.exists(DIGEST)
+    assert names(root / "tmp") == []
+
+
+def test_a_killed_process_leaves_whole_files_only(root):
+    with start(ENDLESS, root) as process:
+        acknowledged = [process.stdout.readline() for _ in range(15)]
+        process.kill()
+        acknowledged += process.stdout.readlines()
+    store = FileStore.open(root)
+    for line in acknowledged:
+        assert store.path(line.strip()).exists()
+    for path in blobs(root):
+        assert digest_of(path.read_bytes()) == f"sha256:{path.name}"
+
+
+def test_two_processes_may_put_the_same_bytes(root):
+    with start(PUTTER, root) as one, start(PUTTER, root) as two:
+        assert one.stdout.readline() == two.stdout.readline(), "both see one mark"
+        one.communicate("\n")
+        two.communicate("\n")
+    assert (one.returncode, two.returncode) == (0, 0)
+    assert len(blobs(root)) == 50
+    assert all(digest_of(path.read_bytes())[7:] == path.name for path in blobs(root))
+    assert names(root / "tmp") == []
+
+
+def test_a_write_that_is_cut_short_leaves_nothing_and_says_where(root):
+    with start(LIMITED, root) as process:
+        message, _ = process.communicate()
+    assert message.startswith(f"the artifact store {root} is full")
+    assert process.returncode == 0
+    assert blobs(root) == []
+    assert names(root / "tmp") == []
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "is full .* Free some space"),
+        (errno.EDQUOT, "is full"),
+        (errno.EROFS, "may not be used .* Make it readable and writable"),
+        (errno.EIO, "cannot be used .* working disk"),
+    ],
+)
+def test_a_failing_disk_is_named_and_what_was_there_stays(store, root, monkeypatch, number, words):
+    kept = store.put(b"kept", "file")
+
+    def fail(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    for call in (
+        lambda: store.put(DATA, "file"),
+        lambda: store.put_receipt(ATTEMPT, DATA),
+        lambda: FileStore.open(root.with_name("other")),
+    ):
+        with pytest.raises(ArtifactError, match=words):
+            call()
+    assert store.get(kept.digest) == b"kept"
+    assert store.get_receipt(ATTEMPT) is None
+    assert not store.exists(DIGEST)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(ArtifactError, match=r"store .*file/artifacts cannot be used"):
+        FileStore.open(tmp_path / "file" / "artifacts")
+
+
+# --- content ------------------------------------------------------------------------------------
+
+
+def test_the_same_bytes_are_written_once(store, root):
+    store.put(DATA, "file")
+    before = (root / blob_name(DIGEST)).stat()
+    store.put(DATA, "file")
+    with store.staging() as folder:
+        (folder / "again").write_bytes(DATA)
+        store.put_file(folder / "again", "file")
+    assert (root / blob_name(DIGEST)).stat() == before
+
+
+def test_a_staged_file_is_moved_and_any_other_is_copied(store, root, tmp_path):
+    with store.staging() as folder:
+        staged = folder / "content"
+        staged.write_bytes(DATA)
+        inode = staged.stat().st_ino
+        store.put_file(staged, "file")
+        assert not staged.exists()
+    assert (root / blob_name(DIGEST)).stat().st_ino == inode
+
+    with store.staging() as folder:
+        (tmp_path / "outside").write_bytes(b"outside")
+        (folder / "link").symlink_to(tmp_path / "outside")
+        artifact = store.put_file(folder / "link", "file")
+    assert (tmp_path / "outside").read_bytes() == b"outside"
+    assert store.get(artifact.digest) == b"outside"
+
+
+def test_stored_files_are_read_only(store, root):
+    with store.staging() as folder:
+        (folder / "content").write_bytes(b"staged")
+        staged = store.put_file(folder / "content", "file")
+    for artifact in (store.put(DATA, "file"), staged):
+        assert stat.S_IMODE(store.path(artifact.digest).stat().st_mode) & 0o222 == 0
+
+
+@pytest.mark.parametrize("content", [b"", DATA[:-1], b"F" + DATA[1:]], ids=["empty", "torn", "bit"])
+def test_damage_is_found_named_and_mended_by_the_next_put(store, root, tmp_path, content):
+    store.put(DATA, "file")
+    store.path(DIGEST)
+    damage(root / blob_name(DIGEST), content)
+
+    for call in (
+        store.get,
+        store.path,
+        lambda digest: store.materialise(digest, tmp_path / "target"),
+    ):
+        with pytest.raises(ArtifactError, match=rf"{DIGEST} .* hash to {digest_of(content)}"):
+            call(DIGEST)
+    assert not (tmp_path / "target").exists()
+
+    store.put(DATA, "file")
+    assert store.get(DIGEST) == DATA
+    assert store.path(DIGEST).read_bytes() == DATA
+
+
+def test_a_path_is_verified_once(store, monkeypatch):
+    store.put(DATA, "file")
+    store.path(DIGEST)
+
+    def again(*args):
+        raise AssertionError("the file is read a second time")
+
+    monkeypatch.setattr("nbflow.artifacts.store.digest_of_file", again)
+    assert store.path(DIGEST).name == DIGEST[7:]
+
+
+def test_a_target_that_cannot_be_written_is_named(store, tmp_path):
+    store.put(DATA, "file")
+    (tmp_path / "target").mkdir()
+    with pytest.raises(ArtifactError, match=rf"the folder {tmp_path} cannot be used"):
+        store.materialise(DIGEST, tmp_path / "target")
+    assert names(tmp_path) == ["artifacts", "target"]
+
+
+@pytest.mark.parametrize(
+    ("run", "node"), [("../..", "load"), ("r", "../load"), ("r", "/etc/passwd"), ("", "x")]
+)
+def test_receipts_cannot_lead_out_of_the_store(store, run, node):
+    attempt = AttemptId(run, node, 1, 1)
+    with pytest.raises(ArtifactError, match="no receipt"):
+        store.put_receipt(attempt, b"outcome")
+    with pytest.raises(ArtifactError, match="no receipt"):
+        store.get_receipt(attempt)
+
+
+# --- identity -----------------------------------------------------------------------------------
+
+
+def test_a_reference_leads_another_process_to_the_same_store(store, root, monkeypatch, tmp_path):
+    artifact = store.put(DATA, "file")
+    monkeypatch.chdir(root.parent)
+    assert FileStore.open("artifacts").ref == store.ref
+    assert FileStore.open(f"file://{root}").ref == store.ref
+    other = FileStore.open_ref(store.ref)
+    assert other.get(artifact.digest) == DATA
+    assert other.ref == store.ref
+
+
+def test_a_reference_to_nothing_creates_nothing(tmp_path):
+    assert FileStore.open_ref(StoreRef(f"file://{tmp_path}/absent", "mark")) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_store_at_the_same_place_is_not_taken_for_this_one(store):
+    assert FileStore.open_ref(StoreRef(store.ref.url, "0" * 32)) is None
+
+
+def test_a_store_that_may_not_be_written_is_not_shared(store, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    assert FileStore.open_ref(store.ref) is None
+
+
+def test_a_file_system_without_links_still_gets_a_mark(root, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    ref = FileStore.open(root).ref
+    assert len(ref.mark) == 32
+    assert FileStore.open(root).ref == ref
+    assert names(root / "tmp") == []
+
+
+# --- at a URL -----------------------------------------------------------------------------------
+
+
+def test_a_store_at_a_url_is_found_by_reference(url, tmp_path):
+    store = FileStore.open(url, cache_dir=tmp_path / "one")
+    store.put(DATA, "file")
+    store.put_receipt(ATTEMPT, b"outcome")
+    other = FileStore.open_ref(store.ref, cache_dir=tmp_path / "two")
+    assert other.path(DIGEST).read_bytes() == DATA
+    assert other.path(DIGEST).is_relative_to(tmp_path / "two")
+    assert other.get_receipt(ATTEMPT) == b"outcome"
+    assert FileStore.open_ref(StoreRef(url, "0" * 32), cache_dir=tmp_path / "two") is None
+
+
+def test_damage_at_a_url_is_found_and_not_kept(url, tmp_path):
+    store = FileStore.open(url, cache_dir=tmp_path / "cache")
+    store.put(DATA, "file")
+    remote = fsspec.filesystem("memory")
+    remote.pipe_file(f"{url}/{blob_name(DIGEST)}", b"torn")
+    with pytest.raises(ArtifactError, match="damaged"):
+        store.get(DIGEST)
+    with pytest.raises(ArtifactError, match="damaged"):
+        store.path(DIGEST)
+    store.put(DATA, "file")
+    assert store.path(DIGEST).read_bytes() == DATA
+
+
+def test_an_uploaded_file_needs_no_download(url, tmp_path):
+    store = FileStore.open(url, cache_dir=tmp_path / "cache")
+    with store.staging() as folder:
+        (folder / "content").write_bytes(DATA)
+        store.put_file(folder / "content", "file")
+    fsspec.filesystem("memory").rm(f"{url}/{blob_name(DIGEST)}")
+    assert store.path(DIGEST).read_bytes() == DATA
+
+
+def test_a_cache_of_its_own_goes_with_the_store(url):
+    store = FileStore.open(url)
+    store.put(DATA, "file")
+    path = store.path(DIGEST)
+    assert path.read_bytes() == DATA
+    del store
+    gc.collect()
+    assert not path.exists()
+
+
+def test_a_url_that_nothing_serves_is_named(tmp_path):
+    with pytest.raises(ArtifactError, match=r"store warp://far/away cannot be used"):
+        FileStore.open("warp://far/away", cache_dir=tmp_path)
+    assert FileStore.open_ref(StoreRef("warp://far/away", "mark"), cache_dir=tmp_path) is None

@@ -1,0 +1,305 @@
+"""What only a file can suffer: other processes, kills, full disks, damage, and other versions."""
+
+import contextlib
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nbflow.core import events as ev
+from nbflow.core.errors import JournalError, NewerSchema
+from nbflow.core.spec import FlowSpec
+from nbflow.journal import SqlJournal
+from nbflow.journal.schema import SCHEMA_VERSION
+
+CREATED = ev.RunCreated(FlowSpec(name="sales", nodes=()), {}, "/out")
+
+#: Appends records of about 1 KiB until it is killed; acknowledges each when it is durable.
+APPENDER = """
+import sys
+from nbflow.core import events as ev
+from nbflow.journal import SqlJournal
+
+journal = SqlJournal.open(sys.argv[1])
+epoch = journal.claim("r1", "appender", now=float(sys.argv[2]), ttl_s=1.0)
+seq = journal.row("r1").last_seq
+while True:
+    batch = [ev.Record("r1", seq + n, epoch, 0.0, ev.NodeReset("load", "x" * 1000)) for n in (1, 2)]
+    journal.append("r1", epoch, batch)
+    seq += 2
+    print(seq, flush=True)
+"""
+
+#: Opens the journal, says so, and claims the run as soon as it is told to.
+CLAIMER = """
+import sys
+from nbflow.core.errors import RunHeld
+from nbflow.journal import SqlJournal
+
+journal = SqlJournal.open(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print("epoch", journal.claim("r1", f"claimer {sys.argv[2]}", now=100.0, ttl_s=30.0))
+except RunHeld as error:
+    print("held", error)
+journal.close()
+"""
+
+#: Opens a journal that may not exist yet, as soon as it is told to.
+OPENER = """
+import sys
+from nbflow.journal import SqlJournal
+
+print("ready", flush=True)
+sys.stdin.readline()
+SqlJournal.open(sys.argv[1]).close()
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "home" / "journal.db"
+
+
+@pytest.fixture
+def journal(path):
+    with SqlJournal.open(path) as journal:
+        journal.create("r1", CREATED, flow="sales", at=100.0)
+        yield journal
+
+
+@pytest.fixture
+def processes():
+    with contextlib.ExitStack() as stack:
+
+        def start(program, *args):
+            process = subprocess.Popen(
+                [sys.executable, "-c", program, *map(str, args)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+def scheduled(epoch, seq, text="load"):
+    return ev.Record("r1", seq, epoch, 100.0, ev.NodeReset(text, "why"))
+
+
+def wait_until_ready(started):
+    for process in started:
+        assert process.stdout.readline() == "ready\n"
+
+
+def edit(path, statement, *args):
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement, args)
+
+
+def test_a_killed_process_leaves_no_gap_and_every_acknowledged_record(journal, path, processes):
+    for kill in range(3):
+        process = processes(APPENDER, path, 10 * kill)
+        for _ in range(20 + 7 * kill):
+            acknowledged = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+        for line in process.stdout.read().splitlines(keepends=True):
+            # The last line may be torn: only a whole one is an acknowledgement.
+            acknowledged = int(line) if line.endswith("\n") else acknowledged
+        process.wait()
+
+        seqs = [record.seq for record in journal.read("r1")]
+        assert seqs == list(range(1, len(seqs) + 1))
+        assert len(seqs) % 2 == 1, "a batch of two is there whole or not at all"
+        assert len(seqs) >= acknowledged
+        assert journal.row("r1").last_seq == len(seqs)
+
+
+def test_of_processes_that_claim_at_once_one_wins(journal, path, processes):
+    claimers = [processes(CLAIMER, path, number) for number in range(2)]
+    wait_until_ready(claimers)
+    for claimer in claimers:
+        claimer.stdin.write("\n")
+        claimer.stdin.flush()
+    answers = sorted(claimer.communicate()[0].split(maxsplit=1) for claimer in claimers)
+
+    assert [answer[0] for answer in answers] == ["epoch", "held"]
+    assert answers[0][1].strip() == "1"
+    assert journal.row("r1").holder in answers[1][1]
+
+
+def test_processes_may_create_one_journal_at_once(path, processes):
+    openers = [processes(OPENER, path) for _ in range(4)]
+    wait_until_ready(openers)
+    for opener in openers:
+        opener.stdin.write("\n")
+        opener.stdin.flush()
+    assert [opener.wait() for opener in openers] == [0] * 4
+    with SqlJournal.open(path, create=False) as journal:
+        assert journal.rows() == []
+
+
+def test_what_is_committed_is_synced(journal):
+    with journal._reading() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    assert journal._writer.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+def test_a_full_disk_leaves_the_journal_readable_and_unchanged(journal, path):
+    epoch = journal.claim("r1", "host:1", now=100.0, ttl_s=30.0)
+    journal.append("r1", epoch, [scheduled(epoch, 2)])
+    writer = journal._writer
+    with writer.begin():
+        pages = writer.exec_driver_sql("PRAGMA page_count").scalar()
+        writer.exec_driver_sql(f"PRAGMA max_page_count={pages + 4}")
+
+    with pytest.raises(JournalError, match=rf"{path} cannot be written: the disk is full"):
+        journal.append("r1", epoch, [scheduled(epoch, 3), scheduled(epoch, 4, "x" * 100_000)])
+
+    assert [record.seq for record in journal.read("r1")] == [1, 2]
+    assert journal.row("r1").last_seq == 2
+    journal.append("r1", epoch, [scheduled(epoch, 3)])
+    with writer.begin():
+        writer.exec_driver_sql("PRAGMA max_page_count=1000000")
+    journal.append("r1", epoch, [scheduled(epoch, 4, "x" * 100_000)])
+    assert [record.seq for record in journal.read("r1")] == [1, 2, 3, 4]
+
+
+def test_a_lock_that_is_never_released_is_named(journal, path):
+    with (
+        SqlJournal.open(path, busy_timeout_s=0.05) as other,
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as holder,
+    ):
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match=r"is locked by another process"):
+            other.claim("r1", "host:1", now=100.0, ttl_s=30.0)
+        assert [row.id for row in other.rows()] == ["r1"], "reading needs no lock"
+        holder.execute("ROLLBACK")
+        assert other.claim("r1", "host:1", now=100.0, ttl_s=30.0) == 1
+
+
+def test_closing_leaves_one_file(path):
+    journal = SqlJournal.open(path)
+    journal.create("r1", CREATED, flow="sales", at=100.0)
+    assert path.with_name("journal.db-wal").exists()
+    journal.close()
+    assert [file.name for file in path.parent.iterdir()] == ["journal.db"]
+    with SqlJournal.open(path, create=False) as again:
+        assert [record.event for record in again.read("r1")] == [CREATED]
+
+
+def test_a_missing_journal_is_not_created_for_a_reader(path):
+    with pytest.raises(JournalError, match=r"no journal at .*journal\.db: nothing has run"):
+        SqlJournal.open(path, create=False)
+    assert not path.parent.exists()
+
+
+def test_a_journal_opens_by_url(path):
+    path.parent.mkdir()
+    with SqlJournal.open(f"sqlite:///{path}") as journal:
+        journal.create("r1", CREATED, flow="sales", at=100.0)
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://ada:secret@db/nbflow", "sqlite://", "sqlite:///:memory:", "://"]
+)
+def test_urls_that_name_no_file_are_refused_without_their_password(url):
+    with pytest.raises(JournalError, match=r"Give a file's path") as caught:
+        SqlJournal.open(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(JournalError, match=r"folder .*home cannot be created"):
+        SqlJournal.open(tmp_path / "home" / "journal.db")
+
+
+def test_a_folder_in_place_of_the_file_is_named(path):
+    path.mkdir(parents=True)
+    with pytest.raises(JournalError, match=rf"{path} cannot be opened"):
+        SqlJournal.open(path)
+
+
+def test_other_content_is_named(tmp_path):
+    path = tmp_path / "journal.db"
+    path.write_text("not a database, but quite some text\n" * 100)
+    with pytest.raises(JournalError, match=r"is not a journal"):
+        SqlJournal.open(path)
+
+
+def test_another_programs_database_is_left_alone(tmp_path):
+    path = tmp_path / "journal.db"
+    edit(path, "CREATE TABLE recipes (name TEXT)")
+    with pytest.raises(JournalError, match=r"not a journal of nbflow \(its tables: recipes\)"):
+        SqlJournal.open(path)
+
+
+def test_a_newer_schema_asks_for_an_upgrade(path):
+    SqlJournal.open(path).close()
+    newer = SCHEMA_VERSION + 1
+    edit(path, "UPDATE nbflow_meta SET value=? WHERE name='schema'", str(newer))
+    known = rf"version {newer}, and this program knows up to version {SCHEMA_VERSION}\. Upgrade"
+    with pytest.raises(NewerSchema, match=known):
+        SqlJournal.open(path)
+
+
+def test_a_schema_version_that_is_none_is_an_error(path):
+    SqlJournal.open(path).close()
+    edit(path, "UPDATE nbflow_meta SET value='?'")
+    with pytest.raises(JournalError, match=r"schema version reads '\?'"):
+        SqlJournal.open(path)
+
+
+def test_a_newer_event_asks_for_an_upgrade_and_spares_those_before(journal, path):
+    epoch = journal.claim("r1", "host:1", now=100.0, ttl_s=30.0)
+    journal.append("r1", epoch, [scheduled(epoch, 2), scheduled(epoch, 3)])
+    edit(path, "UPDATE events SET type='NodeTeleported' WHERE seq=3")
+    reader = journal.read("r1")
+    assert [next(reader).seq, next(reader).seq] == [1, 2]
+    with pytest.raises(NewerSchema, match=r"run r1, seq 3: NodeTeleported"):
+        next(reader)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("DELETE FROM events WHERE seq=3", r"run r1, seq 3: the record is missing \(.* 4\)"),
+        ("DELETE FROM events WHERE seq=5", r"run r1, seq 5: the record is missing \(.*counts 5\)"),
+        ("DELETE FROM events", r"run r1, seq 1: the record is missing"),
+        ("UPDATE events SET body='{' WHERE seq=3", r"run r1, seq 3: the body of NodeReset is dam"),
+    ],
+    ids=["middle", "tail", "all", "body"],
+)
+def test_damage_names_the_place_and_is_never_skipped(journal, path, damage, message):
+    epoch = journal.claim("r1", "host:1", now=100.0, ttl_s=30.0)
+    journal.append("r1", epoch, [scheduled(epoch, seq) for seq in range(2, 6)])
+    edit(path, damage)
+    with pytest.raises(JournalError, match=message):
+        list(journal.read("r1"))
+
+
+def test_damaged_pages_are_an_error_that_names_the_file(path):
+    with SqlJournal.open(path) as journal:
+        journal.create("r1", CREATED, flow="sales", at=100.0)
+        epoch = journal.claim("r1", "host:1", now=100.0, ttl_s=30.0)
+        records = [scheduled(epoch, seq, "x" * 2000) for seq in range(2, 200)]
+        journal.append("r1", epoch, records)
+    size = path.stat().st_size
+    with Path(path).open("r+b") as file:
+        file.seek(size // 2)
+        file.write(b"\xa5" * (size // 2))
+    with (
+        pytest.raises(JournalError, match=rf"{path}.* is damaged"),
+        SqlJournal.open(path) as journal,
+    ):
+        list(journal.read("r1"))

@@ -1,0 +1,225 @@
+"""A real JupyterLab and a real browser, once for the browser tests; nothing of them outlives it."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "drawing"))
+
+#: Generous: a cold JupyterLab on a busy machine. In seconds.
+START_S = 120
+STOP_S = 30
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Lab:
+    """A running JupyterLab: its address and the folder that it serves."""
+
+    def __init__(self, url, root):
+        self.url = url
+        self.root = root
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    home, root = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("notebooks")
+    port = _free_port()
+    log = home / "jupyterlab.log"
+    with log.open("w") as stream:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *_options(port, root)],
+            env=_environment(home),
+            cwd=root,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    try:
+        _wait_until_up(f"http://127.0.0.1:{port}", server, log)
+        yield Lab(f"http://127.0.0.1:{port}", root)
+    finally:
+        _end(server)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    # Module scope, not session: while it lives, Playwright's event loop counts as running in
+    # this thread, and other tests could not start theirs.
+    before = _children()
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(tmp_path_factory.mktemp("profile")),
+            executable_path=CHROMIUM,
+            headless=True,
+            args=FLAGS,
+            viewport={"width": 1300, "height": 900},
+        )
+        yield context
+        context.close()
+    _, left = psutil.wait_procs(_children() - before, timeout=STOP_S)
+    assert not left, f"the browser left {left}"
+
+
+class Notebook:
+    """A notebook open in JupyterLab, driven from outside."""
+
+    def __init__(self, page, lab, name, cells):
+        metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        sources = [nbformat.v4.new_code_cell(cell) for cell in cells]
+        book = nbformat.v4.new_notebook(cells=sources, metadata=metadata)
+        nbformat.write(book, lab.root / name)
+        self.page = page
+        self.path = lab.root / name
+        #: What the page complained about.
+        self.errors = []
+        page.set_default_timeout(START_S * 1000)
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.goto(f"{lab.url}/lab/tree/{name}?reset", wait_until="commit")
+        page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext")
+        self._js("await w.context.ready; await w.sessionContext.ready;")
+        self._js("await w.sessionContext.session.kernel.info;")
+
+    def run(self, index):
+        """Run a cell and wait for its end."""
+        ok = self._js(f"w.content.activeCellIndex = {index}; return await {_RUN_CELL};")
+        assert ok is not False, self.outputs(index)
+
+    def start(self, index):
+        """Run a cell, and do not wait."""
+        self._js(f"w.content.activeCellIndex = {index}; {_RUN_CELL};")
+
+    def prompt(self, index):
+        """What stands before a cell: ``[*]:`` while it is busy or queued."""
+        cell = self.page.locator(".jp-Notebook .jp-CodeCell").nth(index)
+        return cell.locator(".jp-InputPrompt").inner_text()
+
+    def wait_idle(self, index):
+        """Wait until the cell has ended."""
+        self.page.wait_for_function(
+            """index => !document.querySelectorAll('.jp-Notebook .jp-CodeCell')[index]
+                 .querySelector('.jp-InputPrompt').innerText.includes('*')""",
+            arg=index,
+        )
+
+    def outputs(self, index):
+        return self._js(f"return w.content.widgets[{index}].model.toJSON().outputs;")
+
+    def theme(self, name):
+        self.page.evaluate(
+            "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name
+        )
+        light = json.dumps("Dark" not in name)
+        self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']")
+
+    def close(self):
+        # The kernel may be gone already, with the cell that it ran.
+        with contextlib.suppress(Exception):
+            self._js("await w.sessionContext.shutdown();")
+        self.page.close()
+
+    def _js(self, body):
+        code = f"async () => {{ const w = jupyterapp.shell.currentWidget; {body} }}"
+        return self.page.evaluate(code)
+
+
+_RUN_CELL = "jupyterapp.commands.execute('notebook:run-cell')"
+
+
+@pytest.fixture
+def notebook(lab, browser, request):
+    """Give a function that opens a notebook with some cells."""
+    opened = []
+
+    def open_notebook(*cells):
+        name = f"{request.node.name}.ipynb"
+        opened.append(Notebook(browser.new_page(), lab, name, cells))
+        return opened[-1]
+
+    yield open_notebook
+    for each in opened:
+        each.close()
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _options(port, root):
+    return [
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        "--IdentityProvider.token=",
+        "--ServerApp.password=",
+        "--expose-app-in-browser",
+        f"--ServerApp.root_dir={root}",
+    ]
+
+
+def _environment(home):
+    settings = home / "settings"
+    chosen = settings / "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    chosen.parent.mkdir(parents=True)
+    chosen.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    return {
+        **os.environ,
+        "HOME": str(home),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+    }
+
+
+def _wait_until_up(url, server, log):
+    # A server that has bound its port answers; until then the connection is refused at once.
+    for _ in range(START_S * 4):
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{url}/api/status", timeout=START_S).close()
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(0.25)
+            break
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+
+
+def _end(server):
+    """Stop the server's whole tree (kernels have sessions of their own); nothing may be left."""
+    tree = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+    server.terminate()
+    _, left = psutil.wait_procs(tree, timeout=STOP_S)
+    for process in left:
+        process.kill()
+    server.wait(STOP_S)
+    psutil.wait_procs(left, timeout=STOP_S)
+    assert not left, f"JupyterLab left {left}"
+
+
+def _children():
+    return set(psutil.Process().children(recursive=True))
