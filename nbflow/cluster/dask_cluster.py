@@ -11,17 +11,18 @@ the task could not be unpickled, or the connection was interrupted.
 """
 
 import asyncio
+import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import distributed
 import msgspec
 from dask.typing import Key
 from distributed import Client, Future
 from distributed.deploy.cluster import Cluster as DaskDeployment
+from distributed.scheduler import KilledWorker
 
 from nbflow._version import __version__
 from nbflow.cluster import remote
@@ -52,7 +53,9 @@ FIRST_WORKER_TIMEOUT_S = 60.0
 #: Different nodes after which the dashboard shows groups and functions instead of nodes.
 MAX_LABELS = 256
 
-Target: TypeAlias = "Embedded | str | Path | Client | DaskDeployment"
+_log = logging.getLogger(__name__)
+
+Target: TypeAlias = Embedded | str | Path | Client | DaskDeployment
 
 
 class DaskCluster:
@@ -272,7 +275,7 @@ class DaskCluster:
                     self._digests[task.id] = task.code.digest
             watcher = asyncio.create_task(self._watch(future, attempts))
             self._watchers.add(watcher)
-            watcher.add_done_callback(self._watchers.discard)
+            watcher.add_done_callback(self._watched)
 
     def _key(self, bundle: Bundle) -> Key:
         first = bundle[0]
@@ -311,9 +314,17 @@ class DaskCluster:
             self._bundler.observe(digest, outcome.ended_at - outcome.started_at)
         self._report(Ended(outcome))
 
+    def _watched(self, watcher: asyncio.Task[None]) -> None:
+        self._watchers.discard(watcher)
+        if not watcher.cancelled() and (error := watcher.exception()) is not None:
+            _log.error("the watch over a task of the cluster has ended", exc_info=error)
+
     async def _watch(self, future: Future[Any], attempts: Sequence[AttemptId]) -> None:
         """Report whatever the task's end says of attempts that have not been reported."""
-        await distributed.wait([future])
+        # `distributed.wait` would ask for a process-wide default client, which is not ours to set.
+        state = future._state  # noqa: SLF001 - waiting on it has no public, asynchronous equal
+        while state is not None and future.status == "pending":
+            await state.wait()
         left = [attempt for attempt in attempts if attempt in self._futures]
         if not left:
             return
@@ -324,7 +335,7 @@ class DaskCluster:
             message = "its worker ended the task without an outcome"
         elif future.status == "error":
             error = await future.exception()
-            if not isinstance(error, distributed.scheduler.KilledWorker):
+            if not isinstance(error, KilledWorker):
                 for attempt in left:
                     self._ended(_unperformed(attempt, self._clock(), error))
                 return

@@ -7,6 +7,8 @@ that dies is replaced, and its attempts are reported as lost, not silently run a
 """
 
 import asyncio
+import contextlib
+import logging
 import os
 import signal
 import sys
@@ -19,6 +21,7 @@ import psutil
 from dask.system import CPU_COUNT
 from distributed import Scheduler
 from distributed.deploy.utils import nprocesses_nthreads
+from distributed.utils import silence_logging_cmgr
 
 from nbflow.cluster.worker_process import WorkerOptions
 from nbflow.core.errors import ClusterError
@@ -82,6 +85,7 @@ class EmbeddedCluster:
         self._watchers: list[asyncio.Task[None]] = []
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._closing = False
+        self._quiet = contextlib.ExitStack()
 
     @property
     def address(self) -> str:
@@ -97,6 +101,8 @@ class EmbeddedCluster:
         ClusterError
             If the scheduler cannot listen on loopback.
         """
+        # As LocalCluster does: a scheduler inside a program should not fill its terminal.
+        self._quiet.enter_context(silence_logging_cmgr(logging.ERROR))
         try:
             self._scheduler = await Scheduler(
                 host="127.0.0.1",
@@ -153,6 +159,7 @@ class EmbeddedCluster:
         await asyncio.gather(*self._watchers)
         if self._scheduler is not None:
             await self._scheduler.close()
+        self._quiet.close()
         self._folder.cleanup()
 
     async def _keep_running(self, number: int, threads: int) -> None:

@@ -8,7 +8,7 @@ checked or run.
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, NoReturn, Self, overload
 
 from nbflow.core.errors import Problem
 from nbflow.core.policies import Policy, Retry, Timeout
@@ -191,7 +191,7 @@ class FlowBuilder:
             continue_on_failure=continue_on_failure,
         )
 
-        def add(task: Callable[..., Any]) -> Node:
+        def add(task: Any) -> Node:
             if isinstance(task, Node) or not callable(task):
                 raise TypeError(f"flow.task takes a function, not {described(task)}")
             return self.draft.add_function(task, options, everywhere(caller_place()))
@@ -236,9 +236,14 @@ class FlowBuilder:
         Raises
         ------
         DefinitionError
-            With every problem, if the flow is not fit to run.
+            With every error, if the flow is not fit to run.
         """
         return preparation.prepare(self.draft, given or {}, kernels=kernels)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"the flow {self.name!r} is a definition and cannot be used inside its own tasks"
+        )
 
     def __repr__(self) -> str:
         count = len(self.draft.nodes)

@@ -339,7 +339,7 @@ def _notebook_params(
         if param not in known:
             yield node.problem(
                 f"parameter {param!r} is not in the parameters cell of {code.path}",
-                flow.hints(param, known),
+                sentences(flow.hints(param, known), f"It has: {listed(known) or 'none'}"),
                 "params",
                 param,
                 severity="warning",

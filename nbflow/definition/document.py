@@ -107,12 +107,12 @@ class NodeModel(PolicyModel):
     function: str | None = Field(
         default=None,
         pattern=r"^.+:.+$",
-        description='a function, written as "module:function" or "path.py:function"',
+        description='the place of a function: "module:function" or "path.py:function"',
     )
     params: dict[str, Any] = Field(
         default={},
-        description="a mapping of the node's parameters to values; ${node.output} and "
-        "${params.name} refer to outputs and to the flow's parameters",
+        description="a mapping of the node's parameters to values, in which ${node.output} and "
+        "${params.name} are references",
     )
     after: Names = Field(default=[], description="a list of nodes that must end first")
     outputs: Names = Field(
@@ -159,7 +159,7 @@ class FlowModel(_Model):
         description="a mapping with flow (a number) and groups (a mapping)",
     )
     nodes: dict[str, NodeModel] = Field(
-        min_length=1, description="a mapping of at least one node's name to its definition"
+        min_length=1, description="a mapping of node names to nodes, with at least one"
     )
 
 
@@ -207,8 +207,7 @@ def _fault(details: Any, document: Any) -> DocumentFault:
     if details["loc"][-1] == "[key]":
         what = f"the name {described(last)} in {inside} must be text"
         return DocumentFault(path, what, "Write it in quotes")
-    field, expected = _expectation(path)
-    return DocumentFault(path, f"{field} must be {expected}, not {described(value)}")
+    return DocumentFault(path, _misfit(path, described(value)))
 
 
 def _real_path(location: Sequence[str | int], document: Any) -> Iterator[str | int]:
@@ -257,15 +256,18 @@ def _model_at(path: Sequence[str | int]) -> tuple[type[pydantic.BaseModel], str]
     return model
 
 
-def _expectation(path: Sequence[str | int]) -> tuple[str, str]:
-    """Return the innermost field on `path` that has a description, and that description."""
+def _misfit(path: Sequence[str | int], value: str) -> str:
+    """Say what the innermost described field on `path` must be, and what stands there instead."""
     if len(path) == 2 and path[0] == "nodes":  # noqa: PLR2004 - nodes, and a name
-        return "a node", "a mapping with notebook or function"
+        return f"a node must be a mapping with notebook or function, not {value}"
     for depth in range(len(path), 0, -1):
-        model, _ = _model_at(path[: depth - 1])
+        model, inside = _model_at(path[: depth - 1])
         field = model.model_fields.get(str(path[depth - 1]))
-        if field is not None and field.description is not None:
-            names = [str(step) for step in path if step != "nodes"]
-            inner = names[1:] if path[0] == "nodes" else names
-            return ": ".join(inner), field.description
-    return "a flow file", "a mapping with flow and nodes"
+        if field is None:
+            continue
+        name = str(path[depth - 1])
+        shown = f"{inside}: {name}" if inside in _INNER else name
+        inner = ": ".join(str(step + 1) if isinstance(step, int) else step for step in path[depth:])
+        instead = f"but {inner} is {value}" if inner else f"not {value}"
+        return f"{shown} must be {field.description}, {instead}"
+    return f"a flow file must be a mapping with flow and nodes, not {value}"

@@ -80,6 +80,11 @@ class FlowDraft:
             fault = Fault(f"a flow's name must be text, not {described(name)}", "Name it")
             self._note(fault, where("flow"), None)
 
+    @property
+    def folder(self) -> str:
+        """The folder in which the flow lies: beside its file, or else the current one."""
+        return self._folders[-1]
+
     def declare(
         self, *, params: Any = None, defaults: Any = None, limit: Any = None, groups: Any = None
     ) -> None:

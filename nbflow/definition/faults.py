@@ -7,6 +7,7 @@ around, and every problem has one.
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 from nbflow.core.errors import Problem
 
@@ -37,6 +38,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     same_letters = [other for other in candidates if other.casefold() == name.casefold()]
     near = same_letters or difflib.get_close_matches(name, candidates, n=1)
     return f"Did you mean {near[0]!r}?" if near else ""
+
+
+def near_file(path: Path) -> str:
+    """Return ``Did you mean 'x.yaml'?`` of a file that lies where `path` should be."""
+    if not path.parent.is_dir():
+        return f"The folder {path.parent} does not exist either"
+    stems = {file.stem: file.name for file in path.parent.glob(f"*{path.suffix}")}
+    near = difflib.get_close_matches(path.stem, stems, n=1)
+    return f"Did you mean {stems[near[0]]!r}?" if near else "Check the path"
 
 
 def listed(names: Iterable[str]) -> str:

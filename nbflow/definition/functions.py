@@ -49,7 +49,7 @@ class Signature:
             if name not in given:
                 yield Fault(
                     f"its parameter {name!r} is not bound",
-                    f'Give it in params=, or a default such as {name}=node["output"]',
+                    "Give it in params, or give it a default",
                 )
         for name in given:
             if name not in self.names and not self.open:
@@ -118,6 +118,7 @@ class FunctionPickler:
         self._keep = keep
         # Functions are held as well, so that no identity is used a second time.
         self._done: dict[int, tuple[Callable[..., Any], FunctionCode]] = {}
+        #: By the name of a module, the modules that lie beside it.
         self._beside: dict[str, list[types.ModuleType]] = {}
 
     def code(self, function: Callable[..., Any]) -> FunctionCode:
@@ -136,10 +137,10 @@ class FunctionPickler:
         return code
 
     def _pickled(self, function: Callable[..., Any]) -> bytes:
-        folder = _source_folder(module_name_of(function))
-        if folder not in self._beside:
-            self._beside[folder] = list(_modules_beneath(folder))
-        with _by_value(self._beside[folder]):
+        module = module_name_of(function)
+        if module not in self._beside:
+            self._beside[module] = list(_modules_beneath(_source_folder(module)))
+        with _by_value(self._beside[module]):
             try:
                 return guest.dumps(_without_references(function))[1]
             except guest.Unstorable as error:
@@ -191,7 +192,8 @@ def _source_folder(module_name: str) -> str:
     if file is None:
         return str(Path.cwd()) if module_name == "__main__" else ""
     depth = module_name.count(".") + (Path(file).stem == "__init__")
-    return str(Path(file).resolve().parents[depth])
+    parents = Path(file).resolve().parents
+    return str(parents[min(depth, len(parents) - 1)])
 
 
 def _modules_beneath(folder: str) -> Iterator[types.ModuleType]:
@@ -201,10 +203,12 @@ def _modules_beneath(folder: str) -> Iterator[types.ModuleType]:
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         is_own = name == "__main__" or name.partition(".")[0] == "nbflow"
-        if file is None or is_own or not file.endswith(".py") or module.__name__ != name:
+        if is_own or not isinstance(file, str) or not file.endswith(".py"):
             continue
         path = os.path.realpath(file)
-        if path.startswith(folder + os.sep) and not _is_installed(path):
+        is_beneath = path.startswith(folder + os.sep) and not _is_installed(path)
+        # A module under an alias cannot be registered with cloudpickle, and need not be.
+        if is_beneath and module.__name__ == name:
             yield module
 
 

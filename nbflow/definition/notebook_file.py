@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nbflow.definition.faults import Fault, did_you_mean
+from nbflow.definition.faults import Fault, near_file
 
 #: Major versions of the notebook format that can be read, and the newest minor of the last.
 _OLDEST, _NEWEST = 1, 4
@@ -143,9 +143,10 @@ def _validate(raw: dict[str, Any], major: int, path: str) -> None:
     minor = raw.get("nbformat_minor", 0)
     if major == _NEWEST and isinstance(minor, int):
         minor = min(minor, _MINOR_WITHOUT_IDS)
-    error = next(
-        iter(iter_validate(raw, version=major, version_minor=minor, relax_add_props=True)), None
+    errors = iter_validate(  # type: ignore[no-untyped-call]
+        raw, version=major, version_minor=minor, relax_add_props=True
     )
+    error = next(iter(errors), None)
     if error is not None:
         where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.relative_path)
         reason = error.message.splitlines()[0][:200]
@@ -157,7 +158,8 @@ def _upgraded(raw: dict[str, Any], path: str) -> dict[str, Any]:
     import nbformat
 
     try:
-        upgraded: dict[str, Any] = nbformat.convert(nbformat.reader.reads(json.dumps(raw)), _NEWEST)
+        old = nbformat.reader.reads(json.dumps(raw))  # type: ignore[no-untyped-call]
+        upgraded: dict[str, Any] = nbformat.convert(old, _NEWEST)  # type: ignore[no-untyped-call]
     except (AttributeError, KeyError, TypeError, ValueError, nbformat.ValidationError) as error:
         raise Fault(
             f"{path} is an old notebook that cannot be upgraded ({error})", _SAVE_HINT
@@ -202,22 +204,15 @@ def _names_by_papermill(source: str) -> frozenset[str]:
     from nbformat.v4 import new_code_cell
     from papermill.translators import PythonTranslator  # heavy; rarely needed
 
-    return frozenset(
-        parameter.name for parameter in PythonTranslator.inspect(new_code_cell(source))
-    )
+    cell = new_code_cell(source)  # type: ignore[no-untyped-call]
+    return frozenset(parameter.name for parameter in PythonTranslator.inspect(cell))
 
 
 def _unreadable(path: Path, error: OSError) -> Fault:
     if path.is_dir():
         return Fault(f"{path} is a folder, not a notebook", "Name the .ipynb file inside")
     if isinstance(error, FileNotFoundError):
-        folder = path.parent
-        if not folder.is_dir():
-            return Fault(
-                f"there is no notebook {path}", f"The folder {folder} does not exist either"
-            )
-        near = did_you_mean(path.name, (file.name for file in folder.glob("*.ipynb")))
-        return Fault(f"there is no notebook {path}", near or "Check the path")
+        return Fault(f"there is no notebook {path}", near_file(path))
     return Fault(f"the notebook {path} cannot be read ({error.strerror})", "Check its permissions")
 
 

@@ -41,11 +41,12 @@ def prepare(
     Raises
     ------
     DefinitionError
-        With every problem, if the flow is not fit to run.
+        With every error, if the flow is not fit to run.
     """
     prepared, problems = examine(draft, given, kernels=kernels)
-    if any(problem.severity == "error" for problem in problems):
-        raise DefinitionError(problems)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise DefinitionError(errors)
     return prepared
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nbflow.definition.faults import Fault, did_you_mean
+from nbflow.definition.faults import Fault, did_you_mean, near_file
 
 #: What a flow's file is called in ``sys.modules``, so that it never hides a module of its name.
 _MODULE_PREFIX = "nbflow_file_"
@@ -73,8 +73,7 @@ class PythonCode:
 
 def _run_file(path: Path, shown: str) -> ModuleType:
     if not path.is_file():
-        near = did_you_mean(path.name, (file.name for file in path.parent.glob("*.py")))
-        raise Fault(f"there is no file {shown}", near or "Check the path")
+        raise Fault(f"there is no file {shown}", near_file(path))
     name = _MODULE_PREFIX + "".join(c if c.isalnum() else "_" for c in path.stem)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

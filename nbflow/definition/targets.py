@@ -122,5 +122,4 @@ def _not_a_target(text: str, folder: Path) -> Problem:
         inside = [file.name for file in path.iterdir() if file.suffix in (".yaml", ".yml")]
         names = f"Flow files in it: {listed(inside)}" if inside else _FORMS
         return Problem(text, "this is a folder", names)
-    near = did_you_mean(path.name, (file.name for file in path.parent.glob("*.*")))
-    return Problem(text, "this is not a target", sentences(near, _FORMS))
+    return Problem(text, "this is not a target", _FORMS)

@@ -4,6 +4,7 @@ Shape first (`nbflow.definition.document`): a file whose shape is wrong is not l
 further, because what it means is not clear. Then its nodes are drafted as Python's would be.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from nbflow.core.errors import DefinitionError, Problem
 from nbflow.definition.document import FlowModel, NodeModel, PolicyModel, read_document
 from nbflow.definition.draft import FlowDraft
-from nbflow.definition.faults import Fault
+from nbflow.definition.faults import Fault, near_file
 from nbflow.definition.options import NodeOptions
 from nbflow.definition.python_code import PythonCode
 from nbflow.definition.yaml_source import SyntaxFault, YamlSource, text_of
@@ -51,7 +52,7 @@ def _drafted(document: FlowModel, source: YamlSource, folder: Path) -> FlowDraft
     draft = FlowDraft(document.flow, source.where, [str(folder)])
     draft.declare(
         params=document.params,
-        defaults=_written_policies(document.defaults),
+        defaults=_policies(source.value.get("defaults", {})),
         limit=document.limits.flow,
         groups=document.limits.groups,
     )
@@ -60,7 +61,8 @@ def _drafted(document: FlowModel, source: YamlSource, folder: Path) -> FlowDraft
     for name, node in document.nodes.items():
         where = partial(source.where, "nodes", name)
         try:
-            _add(draft, name, node, where, code)
+            options = _options(name, node, source.value["nodes"][name])
+            _add(draft, node, options, where, code)
         except Fault as fault:
             problems.append(fault.at(where("function"), name))
     if problems:
@@ -70,17 +72,12 @@ def _drafted(document: FlowModel, source: YamlSource, folder: Path) -> FlowDraft
 
 
 def _add(
-    draft: FlowDraft, name: str, node: NodeModel, where: "partial[str]", code: PythonCode
+    draft: FlowDraft,
+    node: NodeModel,
+    options: NodeOptions,
+    where: "partial[str]",
+    code: PythonCode,
 ) -> None:
-    options = NodeOptions(
-        name=name,
-        params=node.params,
-        after=node.after,
-        outputs=node.outputs,
-        kernel=node.kernel,
-        cwd=node.cwd,
-        **_written_policies(node),
-    )
     if (node.notebook is None) == (node.function is None):
         what = "is neither" if node.notebook is None else "names both"
         raise Fault(
@@ -101,12 +98,21 @@ def _add(
     draft.add_function(function, options, where)
 
 
-def _written_policies(model: PolicyModel) -> dict[str, Any]:
-    """Return the policies that are written in the file, as `options` reads them."""
-    names = PolicyModel.model_fields.keys() & model.model_fields_set
-    return {
-        name: value for name, value in model.model_dump(exclude_unset=True).items() if name in names
-    }
+def _options(name: str, node: NodeModel, written: Mapping[str, Any]) -> NodeOptions:
+    return NodeOptions(
+        name=name,
+        params=node.params,
+        after=node.after,
+        outputs=node.outputs,
+        kernel=node.kernel,
+        cwd=node.cwd,
+        **_policies(written),
+    )
+
+
+def _policies(written: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the policies among what is written, as `nbflow.definition.options` reads them."""
+    return {name: written[name] for name in PolicyModel.model_fields if name in written}
 
 
 def _node_of(path: tuple[str | int, ...]) -> str | None:
@@ -115,7 +121,7 @@ def _node_of(path: tuple[str | int, ...]) -> str | None:
 
 def _unreadable(path: Path, shown: str, error: OSError) -> Problem:
     if isinstance(error, FileNotFoundError):
-        return Problem(shown, "there is no such file", "Check the path")
+        return Problem(shown, "there is no such file", near_file(path))
     if path.is_dir():
         return Problem(shown, "this is a folder, not a flow file", "Name the file inside")
     return Problem(shown, f"the file cannot be read ({error.strerror})", "Check its permissions")

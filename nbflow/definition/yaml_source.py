@@ -16,7 +16,8 @@ import yaml
 from nbflow.core.errors import Problem
 from nbflow.definition.faults import Fault
 
-_REFERENCE = re.compile(r"\$\{([^{}\n]*)\}")
+# Narrower than what `references` reads: a brace too many would change the YAML around it.
+_REFERENCE = re.compile(r"\$\{([A-Za-z0-9_./\- ]*)\}")
 _PRIVATE_USE = range(0xE000, 0xF8FF)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
@@ -34,6 +35,9 @@ _SYNTAX_FIXES = {
     "expected ',' or '}'": f"Close the mapping with }}, and {_QUOTE}",
     "expected ',' or ']'": f"Close the list with ], and {_QUOTE}",
     "unexpected end of stream": "Close the quotation marks",
+    "could not determine a constructor": "Remove the tag (the word that starts with !)",
+    "another document": "Keep one flow in a file, and remove the line ---",
+    "unhashable key": "Use text as keys",
     "undefined alias": "A text must not start with *: quote it, or define the anchor &name",
 }
 _SYNTAX_FIX = "Check indentation, quotes and brackets at this line and the one before"
@@ -188,10 +192,19 @@ def _syntax_fault(error: yaml.YAMLError, text: str, file: str) -> SyntaxFault:
     if mark is not None and mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
         what, fix = "a tab cannot indent in YAML", "Use spaces"
     else:
-        context = getattr(error, "context", None)
-        what = f"this is not valid YAML: {said}" + (f" ({context})" if context else "")
+        what = f"this is not valid YAML: {_context(error, line)}{said}"
         fix = next((fix for part, fix in _SYNTAX_FIXES.items() if part in said), _SYNTAX_FIX)
     return SyntaxFault(Problem(f"{file}:{line}", what, fix))
+
+
+def _context(error: yaml.YAMLError, line: int) -> str:
+    """Say what the parser was reading, and from which line if that is another one."""
+    context = getattr(error, "context", None)
+    if not context:
+        return ""
+    mark = getattr(error, "context_mark", None)
+    begun = f" that begins at line {mark.line + 1}" if mark and mark.line + 1 != line else ""
+    return f"{context}{begun}: "
 
 
 def text_of(data: bytes, file: str) -> str:

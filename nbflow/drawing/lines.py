@@ -76,10 +76,9 @@ def shown_status(view: RunView) -> RunStatus:
 
 
 def by_urgency(view: RunView, limit: int) -> list[str]:
-    """Return at most `limit` nodes in the order of the flow, chosen by how much they matter.
+    """Return at most `limit` nodes: all in the order of the flow, if there is room for them.
 
-    Failures come first, then what runs, then what waits; successes go first when there is
-    not room for all.
+    Else the most urgent, the most urgent first: failures, then what runs, then what waits.
     """
     nodes = view.run.nodes
     names = list(view.run.graph.nodes)
@@ -120,8 +119,9 @@ def _note(run: Run, name: str, node: NodeRun, progress: Progress | None, now: fl
         case NodeState.FAILED:
             return failure_text(node)
         case NodeState.BACKING_OFF:
-            wait = duration(max(0.0, (node.due_at or now) - now))
-            return f"next try in {wait}, after: {failure_text(node)}"
+            wait_s = (node.due_at or now) - now
+            due = f"next try in {duration(wait_s)}" if wait_s > 0 else "next try is due"
+            return f"{due}, after: {failure_text(node)}"
         case NodeState.SKIPPED:
             return one_line(node.reason.message) if node.reason is not None else ""
         case NodeState.WAITING:

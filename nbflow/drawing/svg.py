@@ -73,12 +73,13 @@ def draw_svg(graph: Graph, states: Mapping[str, NodeState]) -> str:
     boxes = {name: Box(frame.node(name), widths[name], _BOX_HEIGHT) for name in graph.nodes}
     links = links_of(graph)
     curves = {(link.source, link.target): frame.curve(link, boxes) for link in links}
+    labels = _placed_labels(links, curves, frame)
     about = f"{graph.spec.name}: {plural(len(graph.nodes), 'node')}"
     return "\n".join(
         [
-            _opening(frame, one_line(about)),
+            _opening(frame, labels, one_line(about)),
             *(_path(link, curves[link.source, link.target]) for link in links),
-            *_labels(links, curves, frame),
+            *(_label(link, box) for link, box in labels),
             *(_box(graph.nodes[name], box, states.get(name)) for name, box in boxes.items()),
             "</svg>\n",
         ]
@@ -170,6 +171,22 @@ def _on_curve(curve: Sequence[Point], share: float) -> Point:
     return Point(sum(w * p.x for w, p in pairs), sum(w * p.y for w, p in pairs))
 
 
+def _placed_labels(
+    links: Iterable[Link], curves: Mapping[tuple[str, str], Sequence[Point]], frame: _Frame
+) -> list[tuple[Link, Box]]:
+    # A label stands between its target's layer and the one before, and can only meet
+    # labels of the same gap.
+    taken: dict[int, list[Box]] = {}
+    placed: list[tuple[Link, Box]] = []
+    for link in links:
+        if link.outputs:
+            others = taken.setdefault(frame.layout.layer[link.target], [])
+            box = _label_box(link, curves[link.source, link.target], others)
+            others.append(box)
+            placed.append((link, box))
+    return placed
+
+
 def _label_box(link: Link, curve: Sequence[Point], taken: Sequence[Box]) -> Box:
     width = len(link.label) * _LABEL_SIZE * _ADVANCE_EM + 10
     choices = [Box(_on_curve(curve, share), width, _LABEL_HEIGHT) for share in _LABEL_PLACES]
@@ -182,11 +199,16 @@ def _label_box(link: Link, curve: Sequence[Point], taken: Sequence[Box]) -> Box:
 # --- elements ---------------------------------------------------------------------------------
 
 
-def _opening(frame: _Frame, title: str) -> str:
+def _opening(frame: _Frame, labels: Iterable[tuple[Link, Box]], title: str) -> str:
     width, height = frame.size
+    # A long label may reach beyond the boxes of a narrow graph.
+    spans = [(box.centre.x - box.width / 2, box.centre.x + box.width / 2) for _, box in labels]
+    left = min((start - 1 for start, _ in spans), default=0.0)
+    left, right = min(left, 0.0), max([width, *(end + 1 for _, end in spans)])
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" font-family="{escape(_FONT)}">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{right - left:.0f}" height="{height:.0f}" '
+        f'viewBox="{left:.0f} 0 {right - left:.0f} {height:.0f}" role="img" '
+        f'font-family="{escape(_FONT)}">\n'
         f"<title>{escape(title)}</title>\n"
         '<defs><marker id="nbflow-tip" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="8" '
         'markerHeight="8" orient="auto" markerUnits="userSpaceOnUse">'
@@ -205,20 +227,9 @@ def _path(link: Link, curve: Sequence[Point]) -> str:
     )
 
 
-def _labels(
-    links: Iterable[Link], curves: Mapping[tuple[str, str], Sequence[Point]], frame: _Frame
-) -> Iterable[str]:
-    # A label stands between its target's layer and the one before, and can only meet
-    # labels of the same gap.
-    taken: dict[int, list[Box]] = {}
-    for link in links:
-        if not link.outputs:
-            continue
-        others = taken.setdefault(frame.layout.layer[link.target], [])
-        box = _label_box(link, curves[link.source, link.target], others)
-        others.append(box)
-        yield _rectangle(box, radius=4, fill=_PAPER, stroke="#c9ced6", stroke_width=0.75)
-        yield _text(link.label, box.centre.x, box.centre.y + 3.5, _LABEL_SIZE, _SOFT_INK)
+def _label(link: Link, box: Box) -> str:
+    ground = _rectangle(box, radius=4, fill=_PAPER, stroke="#c9ced6", stroke_width=0.75)
+    return ground + _text(link.label, box.centre.x, box.centre.y + 3.5, _LABEL_SIZE, _SOFT_INK)
 
 
 def _box(node: NodeSpec, box: Box, state: NodeState | None) -> str:

@@ -21,13 +21,13 @@ class KernelFolder:
     def __init__(self) -> None:
         places = [tempfile.gettempdir(), "/tmp"]  # noqa: S108 - a fresh private folder inside it
         short = [place for place in places if self._fits(place)]
-        self.path = Path(tempfile.mkdtemp(prefix="nbk-", dir=short[0] if short else None))
+        self.path = Path(tempfile.mkdtemp(prefix="nbflow-k-", dir=short[0] if short else None))
         #: Whether sockets can lie in it.
         self.holds_sockets = bool(short)
 
     @staticmethod
     def _fits(place: str) -> bool:
-        return Path(place).is_dir() and len(f"{place}/nbk-12345678/k-5") <= _SOCKET_PATH_LIMIT
+        return Path(place).is_dir() and len(f"{place}/nbflow-k-12345678/k-5") <= _SOCKET_PATH_LIMIT
 
     @property
     def connection_file(self) -> str:

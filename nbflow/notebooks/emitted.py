@@ -117,9 +117,13 @@ def _scrap(payload: dict[str, Any]) -> Emitted | OutputProblem:
     return EmittedValue(payload["data"])
 
 
+def _transformer() -> TransformerManager:
+    return TransformerManager()  # type: ignore[no-untyped-call]
+
+
 def _assigned_names(source: str) -> Iterator[str]:
     try:
-        tree = ast.parse(TransformerManager().transform_cell(source))
+        tree = ast.parse(_transformer().transform_cell(source))
     except SyntaxError:
         # Its execution has said so already, or the cell never ran.
         return

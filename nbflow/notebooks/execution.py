@@ -20,8 +20,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from nbflow.core.events import ErrorInfo
-from nbflow.core.states import Reason
-from nbflow.kernels import Kernel
+from nbflow.core.states import FailureKind, Reason
+from nbflow.kernels import Kernel, KernelDied
 from nbflow.notebooks.guard import Guard
 from nbflow.notebooks.metadata import Metadata
 
@@ -32,6 +32,7 @@ _SILENCE_MS = 100
 
 _TRACEBACK_LIMIT = 6000
 _MESSAGE_LIMIT = 2000
+_LINE_LIMIT = 80
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -108,7 +109,7 @@ class Execution:
             except CellExecutionError as error:
                 self._metadata.cell_failed(index)
                 if error.ename != "SystemExit" or error.evalue not in ("", "0"):
-                    failure = _raised(index, error)
+                    failure = _raised(index, cell, error)
                 break
             except (DeadKernelError, CellTimeoutError) as error:
                 failure = await self._broke(index, cell, error, guard)
@@ -118,13 +119,23 @@ class Execution:
             self._done += _runs(cell)
         self._client.set_widgets_metadata()
         self._progress(CellProgress(self._done, self._total, None, ""))
+        # An interrupt reaches the kernel from here on, too, while outputs are captured.
         self._place = "after its last cell"
+        guard.interruptible.set()
         return self._judged(failure, guard)
+
+    def outputs_lost(self, error: Exception, guard: Guard) -> Failure:
+        """Return the failure to which an error leads that came while outputs were captured."""
+        kind: FailureKind = "kernel_died" if isinstance(error, KernelDied) else "error"
+        reason = Reason(kind, f"the outputs could not be captured: {error}")
+        failure = Failure(reason, ErrorInfo(type(error).__name__, str(error)[:_MESSAGE_LIMIT]))
+        return self._judged(failure, guard) or failure
 
     def _begin(self, index: int, cell: NotebookNode) -> None:
         self._metadata.cell_start(cell, cell_index=index)
         if _runs(cell):
-            self._place = f"in cell {index}"
+            # By its text: indices shift when cells are inserted, and counts start with the run.
+            self._place = f"in the cell {_first_line(cell.source)!r}"
             told = self._metadata.get_cell_description(cell) or _first_line(cell.source)
             self._progress(CellProgress(self._done, self._total, index, told))
 
@@ -133,7 +144,7 @@ class Execution:
     ) -> Failure:
         """Say why the kernel is gone, also to whoever opens the notebook."""
         if isinstance(error, CellTimeoutError):
-            reason = Reason("error", f"the outputs of cell {index} did not arrive: {error}")
+            reason = Reason("error", f"the outputs did not arrive {self._place}: {error}")
             name = type(error).__name__
         elif guard.verdict is not None:
             reason = guard.verdict.reason
@@ -143,7 +154,7 @@ class Execution:
             reason = Reason("kernel_died", f"{death} ({self._place})")
             name = type(death).__name__
         message = reason.message
-        cell.outputs.append(new_output("error", ename=name, evalue=message, traceback=[message]))
+        cell.outputs.append(_error_output(name, message))
         return Failure(reason, ErrorInfo(name, message[:_MESSAGE_LIMIT], index))
 
     def _judged(self, failure: Failure | None, guard: Guard) -> Failure | None:
@@ -161,7 +172,7 @@ class Execution:
 _ERROR_NAMES = {"timed_out": "TimedOut", "out_of_memory": "OutOfMemory", "interrupted": "Stopped"}
 
 
-class _CellClient(NotebookClient):  # type: ignore[misc]
+class _CellClient(NotebookClient):
     """nbclient's machinery for single cells, on a kernel that somebody else owns."""
 
     def __init__(self, notebook: NotebookNode, kernel: Kernel, changed: Callable[[], None]) -> None:
@@ -187,7 +198,7 @@ class _CellClient(NotebookClient):  # type: ignore[misc]
     def process_message(
         self, msg: dict[str, Any], cell: NotebookNode, cell_index: int
     ) -> NotebookNode | None:
-        """Turn a message into an output, and note when the cell has begun and when there is news."""
+        """Turn a message into an output, and note that the cell has begun or has news."""
         if msg["msg_type"] == "execute_input":
             self._interruptible(yes=True)
         output = super().process_message(msg, cell, cell_index)
@@ -197,7 +208,8 @@ class _CellClient(NotebookClient):  # type: ignore[misc]
     async def _async_poll_kernel_alive(self) -> None:
         """Wait for the kernel's death, let its last messages in, and end the wait for its reply."""
         await self._kernel.ended()
-        while await self.kc.iopub_channel.socket.poll(_SILENCE_MS):
+        assert self.kc is not None
+        while await self.kc.iopub_channel.socket.poll(_SILENCE_MS):  # noqa: ASYNC110 - polls itself
             # nbclient's own task takes them, in its turn.
             await asyncio.sleep(0)
         assert self.task_poll_for_reply is not None
@@ -211,9 +223,7 @@ class _CellClient(NotebookClient):  # type: ignore[misc]
             self.guard.interruptible.clear()
 
     @staticmethod
-    def _check_status(
-        cell: NotebookNode, cell_index: int, execute_reply: dict[str, Any]
-    ) -> None:
+    def _check_status(cell_index: int, execute_reply: dict[str, Any], **_: object) -> None:
         """Take an interrupted cell for failed: some kernels answer "abort", and no error."""
         content = execute_reply["content"]
         if content["status"] in ("abort", "aborted"):
@@ -231,10 +241,18 @@ def _is_skipped(cell: NotebookNode) -> bool:
 
 def _first_line(source: str) -> str:
     lines = (line.strip() for line in source.splitlines())
-    return next((line for line in lines if line), "")
+    first = next((line for line in lines if line), "")
+    return first if len(first) <= _LINE_LIMIT else f"{first[: _LINE_LIMIT - 1]}…"
 
 
-def _raised(index: int, error: CellExecutionError) -> Failure:
+def _error_output(name: str, message: str) -> NotebookNode:
+    output: NotebookNode = new_output(  # type: ignore[no-untyped-call]
+        "error", ename=name, evalue=message, traceback=[message]
+    )
+    return output
+
+
+def _raised(index: int, cell: NotebookNode, error: CellExecutionError) -> Failure:
     shown = f"{error.ename}: {error.evalue}" if error.ename else f"exit code {error.evalue}"
     info = ErrorInfo(
         type=error.ename or "Error",
@@ -243,4 +261,5 @@ def _raised(index: int, error: CellExecutionError) -> Failure:
         # The end of a traceback says more than its beginning; all of it is in the notebook.
         traceback=_ANSI.sub("", error.traceback)[-_TRACEBACK_LIMIT:],
     )
-    return Failure(Reason("error", f"cell {index} raised {shown}"[:_MESSAGE_LIMIT]), info)
+    message = f"the cell {_first_line(cell.source)!r} raised {shown}"
+    return Failure(Reason("error", message[:_MESSAGE_LIMIT]), info)

@@ -8,7 +8,7 @@ verdict why. The first verdict stands, but for a kill, which overrides an interr
 import asyncio
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 
@@ -83,7 +83,7 @@ class Guard:
         self._place = place
         self._watches: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> "Guard":
+    async def __aenter__(self) -> Self:
         timeout = self._bounds.timeout
         watches: list[Coroutine[Any, Any, None]] = [self._watch_stop()]
         if timeout.soft is not None:
@@ -120,8 +120,10 @@ class Guard:
         await self._kernel.kill()
 
     async def _watch_memory(self, limit_bytes: int) -> None:
-        while (used := await asyncio.to_thread(self._kernel.memory_bytes)) <= limit_bytes:
+        used = 0
+        while used <= limit_bytes:
             await asyncio.sleep(_MEMORY_POLL_S)
+            used = await asyncio.to_thread(self._kernel.memory_bytes)
         message = (
             f"killed {self._place()}: its processes used {_megabytes(used)}, the limit is "
             f"{_megabytes(limit_bytes)}. Raise `memory`, or let the notebook load less at a time"

@@ -1,8 +1,8 @@
 """The progress of a notebook, written into its metadata as papermill does it.
 
-papermill's own `NotebookExecutionManager` fills in the fields. Two things differ. It
-saves after every change, here a save is only suggested. And at the end it calls every cell completed that
-it did not see fail; here a cell that did not run stays ``pending``.
+papermill's own `NotebookExecutionManager` fills in the fields. Two things differ. It saves after
+every change; here a save is only suggested. And at the end it calls every cell completed
+that it did not see fail; here a cell that did not run stays ``pending``.
 """
 
 from collections.abc import Callable
@@ -76,7 +76,9 @@ class Metadata(NotebookExecutionManager):  # type: ignore[misc]
 
 def prepare(notebook: NotebookNode, input_path: str, output_path: str | None) -> NotebookNode:
     """Note the paths, and remove the error marks of an earlier execution."""
-    return remove_error_markers(prepare_notebook_metadata(notebook, input_path, output_path))
+    prepared: NotebookNode = prepare_notebook_metadata(notebook, input_path, output_path)
+    unmarked: NotebookNode = remove_error_markers(prepared)
+    return unmarked
 
 
 def mark_error(notebook: NotebookNode, index: int) -> None:
@@ -87,4 +89,6 @@ def mark_error(notebook: NotebookNode, index: int) -> None:
 
 
 def _marker(text: str) -> NotebookNode:
-    return nbformat.v4.new_markdown_cell(text, metadata={"tags": [ERROR_MARKER_TAG]})
+    metadata = {"tags": [ERROR_MARKER_TAG]}
+    cell: NotebookNode = nbformat.v4.new_markdown_cell(text, metadata=metadata)  # type: ignore[no-untyped-call]
+    return cell

@@ -93,9 +93,7 @@ async def collect(
         return Collected(emitted)
     captured = await capture_variables(kernel, list(dict.fromkeys([*asked, *tagged])), staging)
     # A cell tagged `outputs` may leave a name unassigned, by a branch; nobody asked for it.
-    present = {
-        name: entry for name, entry in captured.items() if name in asked or entry.type
-    }
+    present = {name: entry for name, entry in captured.items() if name in asked or entry.type}
     return Collected(emitted, present, staging)
 
 

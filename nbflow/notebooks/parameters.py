@@ -64,7 +64,7 @@ def inject(
         writer = _JsonWriter(kernel.language, path_of)
     plain = {name: writer.plain(name, value) for name, value in params.items()}
     try:
-        injected = parameterize_notebook(
+        injected: NotebookNode = parameterize_notebook(
             notebook, plain, kernel_name=kernel.name, language=kernel.language
         )
     except (PapermillException, NotImplementedError) as error:

@@ -37,14 +37,15 @@ def read_notebook(data: bytes, source: str) -> NotebookNode:
         If it is not a notebook.
     """
     try:
-        notebook = nbformat.reads(data.decode(), as_version=4)
-        return load_notebook_node(notebook)
+        parsed = nbformat.reads(data.decode(), as_version=4)  # type: ignore[no-untyped-call]
+        notebook: NotebookNode = load_notebook_node(parsed)
     except (ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError) as error:
         # What nbformat raises for a file that is JSON but no notebook depends on where it stumbles.
         raise InvalidInput(
             f"{source} is not a notebook that nbformat can read ({type(error).__name__}: {error}). "
             f"Open it in Jupyter and save it again"
         ) from error
+    return notebook
 
 
 def choose_kernel(notebook: NotebookNode, override: str | None) -> KernelChoice:
@@ -70,4 +71,5 @@ def to_bytes(notebook: NotebookNode) -> bytes:
 
     It is not validated again, which for a long notebook would take longer than its cells.
     """
-    return f"{nbformat.v4.writes(notebook)}\n".encode()
+    text: str = nbformat.v4.writes(notebook)  # type: ignore[no-untyped-call]
+    return f"{text}\n".encode()

@@ -102,7 +102,7 @@ def _bar(done: int, total: int, colour: str) -> str:
 
 
 def _glyph(look: Look) -> str:
-    return f'<span class="glyph {COLOUR_CLASSES[look.colour]}">{look.glyph}</span>'
+    return f'<span class="glyph {COLOUR_CLASSES[look.colour]}">{look.glyph}</span> '
 
 
 def _dashboard(address: str) -> str:

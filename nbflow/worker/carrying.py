@@ -4,12 +4,12 @@ It lives in memory for one attempt. What is put into it leaves with the outcome,
 makes it durable.
 """
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from nbflow.artifacts import digest_of
 from nbflow.core.attempts import StoreRef
 from nbflow.core.errors import ArtifactError
 from nbflow.core.ids import AttemptId
@@ -46,7 +46,7 @@ class CarriedStore:
         self, data: bytes, kind: ArtifactKind, *, type_name: str = "", preview: str = ""
     ) -> Artifact:
         """Keep `data` for the outcome."""
-        digest = _digest(data)
+        digest = digest_of(data)
         if digest not in self._bytes:
             self._bytes[digest] = self.added[digest] = bytes(data)
         return Artifact(kind, digest, len(data), type_name, preview)
@@ -66,7 +66,7 @@ class CarriedStore:
                 f"artifact {digest} did not come along with the task, and this worker does not "
                 f"see the store {self._ref.url}"
             ) from None
-        if _digest(data) != digest:
+        if digest_of(data) != digest:
             raise ArtifactError(f"artifact {digest} was damaged on its way to the worker")
         return data
 
@@ -80,6 +80,14 @@ class CarriedStore:
         if not path.exists():
             path.write_bytes(data)
         return path
+
+    def materialise(self, digest: str, target: Path) -> None:
+        """Write verified bytes to `target`, in one step."""
+        data = self.get(digest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.part")
+        partial.write_bytes(data)
+        partial.replace(target)
 
     def exists(self, digest: str) -> bool:
         """Whether the artifact came along or was added."""
@@ -97,7 +105,3 @@ class CarriedStore:
         """Remove the files."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -1,32 +1,32 @@
 """Perform an attempt of a function node.
 
-The way of a function that takes and returns small JSON values is kept short: one hop to a thread and
-back, no file, and the unpickled function is kept for the next attempt. A thread cannot be
+The way of a function that takes and returns small JSON values is kept short: one hop to a thread
+and back, no file, and the unpickled function stays for the next attempt. A thread cannot be
 interrupted: when time is up or the attempt is to stop, the outcome says so, and the function
 goes on in the background with nobody waiting for it.
+
+The return value is the output ``result``. Where other outputs are asked for, it must be a mapping
+that holds them.
 """
 
 import asyncio
-import copy
 import inspect
-import threading
 import traceback
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextvars import copy_context
 from typing import Any
-
-import msgspec
 
 from nbflow import guest
 from nbflow.core.attempts import AttemptTask, Outcome
 from nbflow.core.events import ErrorInfo
 from nbflow.core.spec import FunctionCode
-from nbflow.core.states import FailureKind, LossKind, Reason
-from nbflow.core.values import Artifact, Binding, Fields, Inline, Items, Value
+from nbflow.core.states import Reason
+from nbflow.core.values import Value
+from nbflow.notebooks.errors import OutputProblem
 from nbflow.notebooks.keeping import keep_value
 from nbflow.ports import ArtifactStore
+from nbflow.worker.loading import load_function, load_params
 from nbflow.worker.receipts import with_receipt
 from nbflow.worker.streams import Log, printing_to
 
@@ -35,7 +35,8 @@ RESULT = "result"
 
 _TRACEBACK_LIMIT = 6000
 _MESSAGE_LIMIT = 2000
-_FUNCTIONS_KEPT = 256
+
+_GOES_ON = "a Python function cannot be interrupted, and may go on in the background for a while"
 
 
 async def perform_function(
@@ -52,25 +53,23 @@ async def perform_function(
         async with asyncio.timeout(limit_s):
             return await attempt.perform(threads)
     except TimeoutError:
-        message = f"took longer than {limit_s:g} s. {_GOES_ON}"
-        return attempt.ended("failed", "timed_out", message)
+        message = f"took longer than {limit_s:g} s; {_GOES_ON}"
+        return attempt.outcome("failed", reason=Reason("timed_out", message))
     except asyncio.CancelledError:
-        running = asyncio.current_task()
-        assert running is not None
-        # Deliberately swallowed, see `nbflow.worker.performing`.
-        running.uncancel()
-        return attempt.ended("stopped", "interrupted", f"stopped while it ran. {_GOES_ON}")
-
-
-_GOES_ON = "A Python function cannot be interrupted, so it may go on in the background for a while"
+        # Deliberately swallowed: see `nbflow.worker.performing`.
+        current = asyncio.current_task()
+        assert current is not None
+        current.uncancel()
+        reason = Reason("interrupted", f"stopped while it ran; {_GOES_ON}")
+        return attempt.outcome("stopped", reason=reason)
 
 
 class _FunctionAttempt:
-    """One call. All but the awaiting of coroutines happens in a thread."""
+    """One call. All but the awaiting of a coroutine happens in a thread."""
 
-    def __init__(
-        self, task: AttemptTask, store: ArtifactStore, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, task: AttemptTask, store: ArtifactStore, clock: Callable[[], float]) -> None:
+        assert isinstance(task.code, FunctionCode)
+        self._code = task.code
         self._task = task
         self._store = store
         self._clock = clock
@@ -79,45 +78,105 @@ class _FunctionAttempt:
 
     async def perform(self, threads: Executor) -> Outcome:
         loop = asyncio.get_running_loop()
-        outcome = await loop.run_in_executor(threads, copy_context().run, self._call)
-        if isinstance(outcome, Outcome):
-            return outcome
+        ended = await loop.run_in_executor(threads, copy_context().run, self._call)
+        if isinstance(ended, Outcome):
+            return ended
         # The function was asynchronous: it runs here, in the worker's loop.
         with printing_to(self._log):
             try:
-                result = await outcome
-            except Exception as error:  # noqa: BLE001 - the user's function; told in the outcome
-                return await asyncio.to_thread(self._raised, error)
-        return await asyncio.to_thread(self._returned, result)
+                result = await ended
+            except Exception as error:  # noqa: BLE001 - the user's; told in the outcome
+                return await loop.run_in_executor(threads, self._raised, error)
+        return await loop.run_in_executor(threads, self._returned, result)
 
-    def ended(
-        self,
-        status: Any,
-        kind: FailureKind | LossKind | None = None,
-        message: str = "",
-        *,
-        error: ErrorInfo | None = None,
-        outputs: dict[str, Value] | None = None,
-        log: Artifact | None = None,
-    ) -> Outcome:
+    def outcome(self, status: Any, **fields: Any) -> Outcome:
         """Return the outcome as of now."""
         return Outcome(
             id=self._task.id,
             status=status,
             started_at=self._started_at,
             ended_at=self._clock(),
-            outputs=outputs or {},
-            log=log,
-            reason=Reason(kind, message[:_MESSAGE_LIMIT]) if kind else None,
-            error=error,
+            **fields,
         )
 
-    def _call(self) -> "Outcome | Awaitable[Any]":
+    def _call(self) -> Outcome | Awaitable[Any]:
         with printing_to(self._log):
             try:
-                function = _load_function(self._task.code, self._store)
-                params = {name: self._load(name) for name in self._task.params}
-                result = function(**params)
-            except BaseException as error:  # noqa: BLE001 - the user's function; told in the outcome
+                function = load_function(self._code, self._store)
+                result = function(**load_params(self._task.params, self._store))
+            except BaseException as error:  # noqa: BLE001 - the user's; told in the outcome
                 return self._raised(error)
         return result if inspect.isawaitable(result) else self._returned(result)
+
+    def _raised(self, error: BaseException) -> Outcome:
+        # The first frame is ours.
+        frames = error.__traceback__ and error.__traceback__.tb_next
+        text = "".join(traceback.format_exception(type(error), error, frames))
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        message = f"{error}{notes}"[:_MESSAGE_LIMIT]
+        info = ErrorInfo(type(error).__name__, message, traceback=text[-_TRACEBACK_LIMIT:])
+        reason = Reason("error", f"{self._code.label} raised {info.type}: {message}")
+        return self._sealed("failed", reason=reason, error=info)
+
+    def _returned(self, result: Any) -> Outcome:
+        outputs: dict[str, Value] = {}
+        problems: list[OutputProblem] = []
+        for name, value in self._named(result):
+            try:
+                if isinstance(value, OutputProblem):
+                    raise value
+                outputs[name] = keep_value(value, self._store)
+            except guest.Unstorable as error:
+                # What nobody asked for need not be storable.
+                if name in self._task.outputs:
+                    problems.append(_not_storable(name, value, error))
+            except OutputProblem as problem:
+                problems.append(problem)
+        if not problems:
+            return self._sealed("succeeded", outputs=outputs)
+        message = "; ".join(str(problem) for problem in problems)
+        return self._sealed(
+            "failed",
+            reason=Reason("error", message),
+            error=ErrorInfo(problems[0].kind, message),
+            outputs=outputs,
+        )
+
+    def _named(self, result: Any) -> Iterator[tuple[str, Any]]:
+        """Yield the outputs that `result` stands for, a problem in the place of a missing one."""
+        others = [name for name in self._task.outputs if name != RESULT]
+        if not others or RESULT in self._task.outputs:
+            yield RESULT, result
+        for name in others:
+            if isinstance(result, Mapping) and name in result:
+                yield name, result[name]
+            else:
+                yield name, _missing(name, result)
+
+    def _sealed(self, status: Any, **fields: Any) -> Outcome:
+        text = self._log.text()
+        if text:
+            fields["log"] = self._store.put(text.encode(errors="replace"), "text")
+        return with_receipt(self.outcome(status, **fields), self._store)
+
+
+def _missing(name: str, result: Any) -> OutputProblem:
+    returned = (
+        "a mapping with " + (", ".join(repr(key) for key in result) or "nothing in it")
+        if isinstance(result, Mapping)
+        else f"a value of type {guest.type_name(result)}"
+    )
+    return OutputProblem(
+        "OutputMissing",
+        f"output {name!r} was asked for, but the function returned {returned}. Return a mapping "
+        f"that has {name!r}, or refer to the whole return value as {RESULT!r}",
+    )
+
+
+def _not_storable(name: str, value: Any, error: guest.Unstorable) -> OutputProblem:
+    return OutputProblem(
+        "OutputNotStorable",
+        f"output {name!r} is a value of type {guest.type_name(value)}, which cannot be stored "
+        f"({error.__cause__ or error}). Return something else (what it was made from, or the path "
+        f"of a file)",
+    )

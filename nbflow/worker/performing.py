@@ -1,18 +1,17 @@
 """Perform an attempt: the one entry of the worker's part.
 
 A cancellation of the task that awaits `perform` is a request to stop, not an end: the
-attempt winds down (kernel interrupted, partial notebook stored) and its outcome, with the status
-``stopped``, is returned. So the first cancellation is swallowed on purpose. A second one kills what
-runs and is passed on.
+attempt winds down (kernel interrupted, partial notebook stored), and its outcome, with the status
+``stopped``, is returned. So the first cancellation is swallowed on purpose. A second one
+kills what runs, and is passed on.
 """
 
 import asyncio
 import time
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -23,7 +22,6 @@ from nbflow.core.states import Reason
 from nbflow.ports import ArtifactStore
 from nbflow.worker.carrying import CarriedStore
 from nbflow.worker.function import perform_function
-from nbflow.worker.stopping import StopRequest
 from nbflow.worker.threads import FunctionThreads
 
 
@@ -46,30 +44,105 @@ async def perform(
     worker_name
         For messages.
     store
-        The artifact store, or None if this worker does not share it: then all bytes come and go in
-        the `carried` fields of task and outcome.
+        The artifact store, or None if this worker does not share it: then all bytes come and go
+        in the `carried` fields of task and outcome.
     scratch
-        A folder for temporary files; left as it was found.
+        A folder for temporary files; they are removed again.
     report
         Receives progress, in the event loop's thread.
     clock
         Seconds since the epoch.
     threads
-        Where functions run (best a `FunctionThreads` that lives as long as the worker); None for a
-        thread of the attempt's own.
+        Where functions run (best a `FunctionThreads` that lives as long as the worker); None for
+        a thread of the attempt's own.
     """
+    if store is None:
+        own = CarriedStore(task.carried, task.store, scratch)
+        try:
+            outcome = await _perform(task, worker_name, own, scratch, report, clock, threads)
+        finally:
+            own.close()
+        return msgspec.structs.replace(outcome, carried=own.added)
+    return await _perform(task, worker_name, store, scratch, report, clock, threads)
+
+
+async def _perform(
+    task: AttemptTask,
+    worker_name: str,
+    store: ArtifactStore,
+    scratch: Path,
+    report: Callable[[Progress], None],
+    clock: Callable[[], float],
+    threads: Executor | None,
+) -> Outcome:
     started_at = clock()
-    carried = CarriedStore(task.carried, task.store, scratch) if store is None else None
-    own_threads = FunctionThreads() if threads is None else None
     try:
         if isinstance(task.code, FunctionCode):
-            outcome = await perform_function(
-                task,
-                store=store or carried,
-                clock=clock,
-                threads=threads or own_threads,
-            )
-        else:
-            outcome = await _stoppable(...)
+            return await _function(task, store, clock, threads)
+        return await _notebook(task, worker_name, store, scratch, report, clock)
+    except Exception as error:  # noqa: BLE001 - told in the outcome, with its traceback
+        # Foremost a store that cannot be read or written. The worker must live on.
+        name = type(error).__name__
+        message = f"on worker {worker_name}: {error}"
+        return Outcome(
+            id=task.id,
+            status="failed",
+            started_at=started_at,
+            ended_at=clock(),
+            reason=Reason("error", f"{name} {message}"),
+            error=ErrorInfo(name, message, traceback=traceback.format_exc()),
+        )
+
+
+async def _function(
+    task: AttemptTask,
+    store: ArtifactStore,
+    clock: Callable[[], float],
+    threads: Executor | None,
+) -> Outcome:
+    if threads is not None:
+        return await perform_function(task, store=store, clock=clock, threads=threads)
+    own = FunctionThreads()
+    try:
+        return await perform_function(task, store=store, clock=clock, threads=own)
     finally:
-        ...
+        own.shutdown(wait=True)
+
+
+async def _notebook(
+    task: AttemptTask,
+    worker_name: str,
+    store: ArtifactStore,
+    scratch: Path,
+    report: Callable[[Progress], None],
+    clock: Callable[[], float],
+) -> Outcome:
+    # Lazy: a worker that only runs functions need not load papermill, nbclient and nbformat.
+    from nbflow.notebooks.guard import StopRequest
+    from nbflow.worker.notebook import NotebookAttempt
+
+    stop = StopRequest()
+    attempt = NotebookAttempt(
+        task,
+        worker_name=worker_name,
+        store=store,
+        scratch=scratch,
+        report=report,
+        clock=clock,
+        stop=stop,
+    )
+    # In a task of its own, which is never cancelled: it ends its kernel and stores what it has.
+    work = asyncio.create_task(attempt.perform(), name=f"nbflow-{task.id}")
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        assert current is not None
+        current.uncancel()
+        stop.ask()
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        stop.insist()
+        await asyncio.wait({work})
+        raise

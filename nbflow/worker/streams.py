@@ -90,8 +90,8 @@ class _Installation:
         with self._lock:
             self._users += 1
             if self._users == 1:
-                sys.stdout = _Router(sys.stdout)  # type: ignore[assignment]
-                sys.stderr = _Router(sys.stderr)  # type: ignore[assignment]
+                sys.stdout = _Router(sys.stdout)
+                sys.stderr = _Router(sys.stderr)
 
     def leave(self) -> None:
         with self._lock:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class FunctionThreads(Executor):
-    """An executor of daemon threads, one for each call at a time; how many is the caller's limit."""
+    """Daemon threads, as many as calls run at a time; how many that are is the caller's limit."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -10,6 +10,8 @@ import sys
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.registry import _registry
 
 from nbflow.artifacts import FileStore, digest_of
 from nbflow.artifacts.digests import blob_name
@@ -271,6 +273,23 @@ def test_a_path_is_verified_once(store, monkeypatch):
     assert store.path(DIGEST).name == DIGEST[7:]
 
 
+def test_only_the_latest_verified_paths_are_remembered(store, monkeypatch):
+    monkeypatch.setattr(store._verified, "_limit", 2)
+    digests = [store.put(b"%d" % number, "file").digest for number in range(3)]
+    for digest in digests:
+        store.path(digest)
+    read = []
+
+    def noted(path):
+        read.append(path.name)
+        return digest_of(path.read_bytes())
+
+    monkeypatch.setattr("nbflow.artifacts.store.digest_of_file", noted)
+    for digest in reversed(digests):
+        store.path(digest)
+    assert read == [digests[0][7:]]
+
+
 def test_a_target_that_cannot_be_written_is_named(store, tmp_path):
     store.put(DATA, "file")
     (tmp_path / "target").mkdir()
@@ -361,6 +380,23 @@ def test_an_uploaded_file_needs_no_download(url, tmp_path):
         (folder / "content").write_bytes(DATA)
         store.put_file(folder / "content", "file")
     fsspec.filesystem("memory").rm(f"{url}/{blob_name(DIGEST)}")
+    assert store.path(DIGEST).read_bytes() == DATA
+
+
+def test_a_service_with_real_folders_gets_them(tmp_path, monkeypatch):
+    class Folders(LocalFileSystem):
+        protocol = "folders"
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return super()._strip_protocol(path.removeprefix("folders://"))
+
+    monkeypatch.setitem(_registry, "folders", Folders)
+    store = FileStore.open(f"folders://{tmp_path}/there", cache_dir=tmp_path / "cache")
+    store.put_receipt(ATTEMPT, b"outcome")
+    store.put(DATA, "file")
+    assert store.get_receipt(ATTEMPT) == b"outcome"
+    assert (tmp_path / "there" / blob_name(DIGEST)).read_bytes() == DATA
     assert store.path(DIGEST).read_bytes() == DATA
 
 

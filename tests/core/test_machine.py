@@ -400,6 +400,12 @@ def test_a_run_with_a_node_still_skipped_has_not_succeeded(story, node):
     assert told.succeed("a") == (m.EndRun(RunStatus.FAILED),)
 
 
+def test_a_run_with_a_node_still_cancelled_has_not_succeeded(story, node):
+    told = story(node("a"))
+    told.tell(ev.CancelRequested("me"), ev.NodeCancelled("a"))
+    assert told.reopen() == (m.EndRun(RunStatus.FAILED),)
+
+
 def test_a_cancelled_run_can_be_reopened_before_it_has_stopped(story, node):
     told = story(node("a"), node("b"))
     told.start("a")

@@ -20,12 +20,12 @@ LIVE = (RunStatus.RUNNING, RunStatus.CANCELLING)
 
 
 @st.composite
-def flows(draw):
+def flows(draw, most_nodes=MOST_NODES):
     """A random graph without cycles, with data and order edges and random policies."""
     nodes = []
-    for number in range(draw(st.integers(0, MOST_NODES))):
+    for number in range(draw(st.integers(0, most_nodes))):
         edges = {
-            f"n{source}": draw(st.sampled_from(["none", "none", "data", "order", "both"]))
+            f"n{source}": draw(st.sampled_from(["none", "data", "order", "order"]))
             for source in range(number)
         }
         nodes.append(
@@ -35,9 +35,9 @@ def flows(draw):
                 params={
                     f"p_{source}": FromOutput(source, "x")
                     for source, kind in edges.items()
-                    if kind in ("data", "both")
+                    if kind == "data"
                 },
-                after=tuple(s for s, kind in edges.items() if kind in ("order", "both")),
+                after=tuple(s for s, kind in edges.items() if kind == "order"),
                 policy=Policy(
                     retries=Retry(times=draw(st.integers(0, 2))),
                     continue_on_failure=draw(st.booleans()),
@@ -134,7 +134,8 @@ class Driver:
 class AnyLegalOrder(RuleBasedStateMachine):
     """Every legal thing may happen at any time."""
 
-    @initialize(flow=flows())
+    # Few nodes: what goes wrong between two events seldom needs more than four.
+    @initialize(flow=flows(most_nodes=4))
     def create(self, flow):
         self.driver = Driver(flow)
         self.clean = True  # Neither cancelled nor resumed so far.
@@ -233,7 +234,7 @@ class AnyLegalOrder(RuleBasedStateMachine):
 
 
 TestAnyLegalOrder = AnyLegalOrder.TestCase
-TestAnyLegalOrder.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAnyLegalOrder.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 
 
 def ancestors(run, name):

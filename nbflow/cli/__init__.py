@@ -1,0 +1,39 @@
+"""The command line: ``nbflow COMMAND``.
+
+Results go to standard output, everything else (progress, warnings, errors) to standard error.
+A command is one function in `running`, `looking` or `planning`; it parses its options with
+click, calls the session, and prints. It raises what goes wrong: `errors` alone turns that
+into words and an exit code.
+
+Whoever types ``nbflow --help`` waits for it. So nothing here imports the session, and with it
+Dask, at the top of a module: a command does so when it runs.
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
+
+from nbflow.cli.commands import root
+from nbflow.cli.errors import guarded
+
+__all__ = ["main"]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command of nbflow and return the exit code; the entry point of ``nbflow``.
+
+    Parameters
+    ----------
+    args
+        The words after ``nbflow``; by default those of this process.
+    """
+    # Whoever asks this process to end means the same as somebody at its keyboard.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    words = list(sys.argv[1:] if args is None else args)
+    return guarded(lambda: _invoke(words))
+
+
+def _invoke(words: list[str]) -> None:
+    # Not `root.main`: it has its own way with broken pipes and interrupts, which we shape.
+    with root.make_context("nbflow", words) as context:
+        root.invoke(context)

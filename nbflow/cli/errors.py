@@ -1,0 +1,107 @@
+"""From an exception to words and an exit code: the one place.
+
+What a user can mend (`NbflowError`, bad usage) is told without a traceback. Anything else is a
+bug of nbflow's, and says so. The exit codes 0 to 3 and 130 are part of the interface; those
+that are added here do not collide with them.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TextIO
+
+import click
+
+from nbflow._version import __version__
+from nbflow.core.errors import DefinitionError, NbflowError, Problem
+
+#: Bad usage; the same as click's.
+USAGE = 2
+#: Cancelled or interrupted.
+INTERRUPTED = 130
+#: Nobody reads standard output any more: as a program that SIGPIPE has ended.
+BROKEN_PIPE = 141
+#: A bug of nbflow's own (EX_SOFTWARE of sysexits.h): 1 would claim that a node failed.
+BUG = 70
+
+
+def guarded(body: Callable[[], object]) -> int:
+    """Run `body` and return the exit code of what became of it."""
+    try:
+        body()
+        sys.stdout.flush()
+    except click.exceptions.Exit as leave:
+        return _flushed(leave.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except NbflowError as error:
+        tell(error)
+        return error.exit_code
+    except BrokenPipeError:
+        if _hush_broken_streams():
+            return BROKEN_PIPE
+        return _bug()
+    except Exception:  # noqa: BLE001 - whatever it is, it is told in full
+        return _bug()
+    return 0
+
+
+def tell(error: NbflowError) -> None:
+    """Print an error for people to standard error."""
+    if isinstance(error, DefinitionError):
+        for line in problem_lines(error.problems):
+            print(line, file=sys.stderr)
+        count = sum(problem.severity == "error" for problem in error.problems)
+        summary = f"{count} fault{'' if count == 1 else 's'} found; nothing was run"
+        print(f"error: {summary}", file=sys.stderr)
+    else:
+        print(f"error: {error}", file=sys.stderr)
+
+
+def problem_lines(problems: tuple[Problem, ...]) -> list[str]:
+    """Return one line a problem: errors as editors find them, then warnings under their name."""
+    errors = [str(problem) for problem in problems if problem.severity == "error"]
+    warnings = [f"warning: {problem}" for problem in problems if problem.severity != "error"]
+    return [*errors, *warnings]
+
+
+def _flushed(exit_code: int) -> int:
+    """Write out what is buffered, for as long as somebody reads it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _hush_broken_streams()
+    return exit_code
+
+
+def _hush_broken_streams() -> bool:
+    """Send what is left in streams that nobody reads nowhere; False if all are being read.
+
+    The interpreter flushes both streams once more at its end, and would complain.
+    """
+    return any([_hushed(stream) for stream in (sys.stdout, sys.stderr)])
+
+
+def _hushed(stream: TextIO) -> bool:
+    try:
+        # A failed write stays in the buffer, so that a broken stream fails again here.
+        stream.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        return True
+    return False
+
+
+def _bug() -> int:
+    print(
+        f"this is a bug in nbflow {__version__}; please report it with everything below",
+        file=sys.stderr,
+    )
+    traceback.print_exc()
+    return BUG

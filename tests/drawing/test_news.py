@@ -1,0 +1,126 @@
+import pytest
+from staged_run import StagedRun, node
+
+from nbflow.core.events import CancelRequested
+from nbflow.drawing.news import News
+
+
+class Reader:
+    def __init__(self, *nodes):
+        self.stage = StagedRun(*nodes)
+        self.news = News(self.stage.view())
+
+    def read(self):
+        return self.news.since(self.stage.view(), self.stage.now)
+
+
+@pytest.fixture
+def reader():
+    return Reader()
+
+
+def test_nothing_is_new_at_first(reader):
+    assert reader.read() == []
+
+
+def test_each_change_is_told_once(reader):
+    reader.stage.start("load")
+    assert reader.read() == ["load: started"]
+    reader.stage.cell("load", 1, 2, 1)
+    assert reader.read() == []
+    reader.stage.succeed("load")
+    assert reader.read() == ["load: succeeded in 2.0 s"]
+    assert reader.read() == []
+
+
+def test_all_that_happened_between_two_looks_is_told_in_order(reader):
+    stage = reader.stage
+    stage.succeed("load").start("left").start("right").fail("right", "OSError: gone", cell=2)
+    stage.succeed("left")
+    assert (
+        reader.read()
+        == [
+            "load: started",
+            "load: succeeded in 2.0 s",
+            "left: started",
+            "right: started",
+            "right: failed in 2.0 s: OSError: gone (cell 2)",
+            "join: skipped: right failed: OSError: gone",
+            "report: skipped: right failed: OSError: gone",
+            "left: succeeded in 5.0 s",
+        ]
+        or reader.stage.run.status == "failed"
+    )
+
+
+def test_a_retry_is_told_with_its_delay_and_then_its_attempt():
+    reader = Reader(node("a", retries=2))
+    reader.stage.fail("a", "ConnectionError: refused")
+    assert reader.read() == [
+        "a: started",
+        "a: failed in 2.0 s: ConnectionError: refused",
+        "a: retry in 3.0 s (attempt 2)",
+    ]
+    reader.stage.retry_due("a")
+    assert reader.read() == []
+    reader.stage.succeed("a")
+    assert reader.read() == ["a: started (attempt 2)", "a: succeeded in 2.0 s"]
+
+
+def test_a_failure_that_was_already_retried_is_still_told():
+    reader = Reader(node("a", retries=2))
+    reader.stage.fail("a", "ConnectionError: refused").retry_due("a")
+    assert reader.read() == ["a: started", "a: failed in 2.0 s: ConnectionError: refused"]
+
+
+def test_attempts_that_came_and_went_between_two_looks_are_counted():
+    reader = Reader(node("a", retries=2))
+    reader.stage.start("a")
+    reader.read()
+    reader.stage.fail("a", "first").retry_due("a").fail("a", "second").retry_due("a").start("a")
+    assert reader.read() == [
+        "a: attempt 1 ended without success",
+        "a: attempt 2 ended without success: second",
+        "a: started (attempt 3)",
+    ]
+
+
+def test_a_lost_attempt_is_told(reader):
+    reader.stage.start("load")
+    reader.read()
+    reader.stage.lose("load", "worker w is gone")
+    assert reader.read() == ["load: attempt 1 lost, runs again: worker w is gone"]
+    reader.stage.start("load")
+    assert reader.read() == ["load: started (attempt 2)"]
+
+
+def test_cancellation_is_told(reader):
+    reader.stage.do(CancelRequested("me"))
+    assert reader.read() == [f"{n}: cancelled" for n in ("load", "left", "right", "join", "report")]
+
+
+def test_what_ended_before_the_first_look_is_old(reader):
+    reader.stage.succeed("load").fail("left").start("right")
+    late = News(reader.stage.view())
+    assert late.since(reader.stage.view(), reader.stage.now) == ["right: started"]
+
+
+def test_an_attempt_under_way_at_the_first_look_does_not_retell_those_before():
+    stage = StagedRun(node("a", retries=2))
+    stage.fail("a").retry_due("a").start("a")
+    late = News(stage.view())
+    assert late.since(stage.view(), stage.now) == ["a: started (attempt 2)"]
+
+
+def test_a_slow_clock_does_not_turn_cause_and_effect_round(reader):
+    reader.stage.succeed("load")
+    reader.stage.now -= 100  # the next worker's clock is late
+    reader.stage.start("left")
+    assert reader.read() == ["load: started", "load: succeeded in 2.0 s", "left: started"]
+
+
+def test_notes_of_the_cluster_are_told_once(reader):
+    reader.stage.notes = ("a worker\nleft",)
+    assert reader.read() == ["cluster: a worker left"]
+    reader.stage.notes += ("another joined",)
+    assert reader.read() == ["cluster: another joined"]

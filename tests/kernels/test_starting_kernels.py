@@ -1,0 +1,186 @@
+"""Real kernels: how they start, how they end, and what is left."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nbflow.kernels import (
+    EvaluationFailed,
+    KernelDied,
+    KernelStartFailed,
+    NoSuchKernel,
+    kernel_language,
+    kernel_names,
+    start_kernel,
+)
+from nbflow.kernels.errors import describe_exit
+
+
+@pytest.fixture
+def kernelspec(tmp_path, monkeypatch):
+    """Install a kernel specification that only this test sees."""
+
+    def install(name, argv, language="python"):
+        folder = tmp_path / "jupyter" / "kernels" / name
+        folder.mkdir(parents=True)
+        spec = {"argv": argv, "display_name": name, "language": language}
+        (folder / "kernel.json").write_text(json.dumps(spec))
+
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    return install
+
+
+def private_folder(kernel):
+    return Path(kernel.manager.connection_file).parent
+
+
+def test_a_kernel_lives_in_its_own_session_on_private_sockets_and_leaves_nothing(tmp_path):
+    async def scenario():
+        kernel = await start_kernel("python3", cwd=tmp_path, env={"NBFLOW_NODE": "n"})
+        folder = private_folder(kernel)
+        try:
+            assert kernel.language_info["name"] == "python"
+            assert kernel.manager.transport == "ipc"
+            assert folder.stat().st_mode & 0o077 == 0
+            assert os.getsid(kernel.pid) == kernel.pid
+            assert kernel.memory_bytes() > 1_000_000
+            facts = "(__import__('os').getcwd(), __import__('os').environ['NBFLOW_NODE'])"
+            target = tmp_path / "facts"
+            await kernel.evaluate(f"open({str(target)!r}, 'w').write(repr({facts}))")
+            assert target.read_text() == repr((str(tmp_path), "n"))
+            with pytest.raises(EvaluationFailed, match="ZeroDivisionError"):
+                await kernel.evaluate("1 / 0")
+            with pytest.raises(KernelDied, match="signal 9"):
+                await kernel.evaluate("__import__('os').kill(__import__('os').getpid(), 9)")
+            assert await kernel.exit_code() == -9
+        finally:
+            await kernel.shutdown()
+            await kernel.shutdown()
+        assert not folder.exists()
+
+    asyncio.run(scenario())
+
+
+def test_shutdown_lets_exit_hooks_run_and_ends_what_cells_have_started(tmp_path):
+    async def scenario():
+        kernel = await start_kernel("python3", cwd=tmp_path, env={})
+        try:
+            await kernel.evaluate(
+                "__import__('atexit').register(__import__('pathlib').Path('bye').touch)"
+            )
+            await kernel.evaluate(
+                "open('child', 'w').write(str("
+                "__import__('subprocess').Popen(['sleep', '100'], stdout=-3, stderr=-3).pid))"
+            )
+            child = psutil.Process(int((tmp_path / "child").read_text()))
+            assert child.is_running()
+        finally:
+            await kernel.shutdown()
+        assert (tmp_path / "bye").exists()
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+    asyncio.run(scenario())
+
+
+def test_a_long_temporary_folder_does_not_break_the_sockets(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+
+    async def scenario():
+        kernel = await start_kernel("python3", cwd=tmp_path, env={})
+        await kernel.shutdown()
+        assert kernel.manager.transport == "ipc"
+
+    asyncio.run(scenario())
+    assert list(long.iterdir()) == []
+
+
+def test_a_kernel_busy_in_compiled_code_dies_with_its_worker(tmp_path):
+    program = f"""
+import asyncio, os, signal
+from pathlib import Path
+from nbflow.kernels import start_kernel
+
+async def main():
+    kernel = await start_kernel("python3", cwd=Path({str(tmp_path)!r}), env={{}})
+    busy = "(open('pid', 'w').write(str({{}})), sum(range(10**12)))"
+    kernel.client.execute(busy.format(kernel.pid))
+    while not (Path({str(tmp_path)!r}) / "pid").exists():
+        await asyncio.sleep(0.01)
+    print(kernel.pid, Path(kernel.manager.connection_file).parent, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+    async def scenario():
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await worker.communicate()
+        pid, folder = out.decode().split()
+        try:
+            psutil.Process(int(pid)).wait(5)
+        except psutil.NoSuchProcess:
+            pass
+        for path in Path(folder).iterdir():
+            path.unlink()
+        Path(folder).rmdir()
+        assert worker.returncode == -signal.SIGKILL
+
+    asyncio.run(scenario())
+
+
+def test_an_unknown_kernel_is_named_with_those_that_are_installed(tmp_path):
+    with pytest.raises(NoSuchKernel, match=r"'ghost'.*installed:.*python3"):
+        asyncio.run(start_kernel("ghost", cwd=tmp_path, env={}))
+    with pytest.raises(NoSuchKernel):
+        kernel_language("ghost")
+    assert "python3" in kernel_names()
+    assert kernel_language("python3") == "python"
+
+
+def test_a_kernel_that_ends_at_once_tells_what_it_wrote(tmp_path, kernelspec):
+    kernelspec("broken", [sys.executable, "-c", "import sys; sys.exit('no licence found')"])
+    with pytest.raises(KernelStartFailed, match=r"exited with code 1.*\nno licence found") as info:
+        asyncio.run(start_kernel("broken", cwd=tmp_path, env={}))
+    assert not info.value.timed_out
+
+
+def test_a_program_that_is_missing_is_named(tmp_path, kernelspec):
+    kernelspec("absent", ["/no/such/program", "{connection_file}"])
+    with pytest.raises(KernelStartFailed, match="/no/such/program"):
+        asyncio.run(start_kernel("absent", cwd=tmp_path, env={}))
+
+
+def test_a_kernel_that_never_answers_is_given_up_and_killed(tmp_path, kernelspec):
+    kernelspec("silent", [sys.executable, "-c", "import time; time.sleep(100)"])
+    with pytest.raises(KernelStartFailed, match=r"did not answer within 0.5 s") as info:
+        asyncio.run(start_kernel("silent", cwd=tmp_path, env={}, start_timeout_s=0.5))
+    assert info.value.timed_out
+
+
+def test_a_missing_working_directory_is_told(tmp_path):
+    with pytest.raises(KernelStartFailed, match="gone does not exist here"):
+        asyncio.run(start_kernel("python3", cwd=tmp_path / "gone", env={}))
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0, "exited with code 0"),
+        (None, "does not answer"),
+        (-9, "signal 9 (SIGKILL: often the system, when memory ran out)"),
+        (-10, "signal 10 (SIGUSR1)"),
+        (-64 - 1, "signal 65"),
+    ],
+)
+def test_an_exit_reads_in_words(code, words):
+    assert words in describe_exit(code)
