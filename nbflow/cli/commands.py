@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, epilog=examples("nbflow run flow.yaml -o out -p date 2026-02-01", "nbflow runs", "nbflow resume RUN"), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nbflow")
 def root() -> None:
     """Run notebooks as a durable graph on Dask, without changing the notebooks.
@@ -65,12 +65,6 @@ def root() -> None:
     TARGET, in the commands below, is a flow file (flow.yaml), a notebook (note.ipynb), or a flow
     in Python (path.py:flow or module:flow). RUN is a run's id, or as much of its beginning
     as is unambiguous.
-
-    \b
-    Examples:
-      nbflow run flow.yaml -o out -p date 2026-02-01
-      nbflow runs
-      nbflow resume RUN
 
     Exit codes: 0 succeeded; 1 a node failed; 2 bad usage or definition, nothing was run;
     3 another driver holds the run; 130 cancelled or interrupted, can be resumed.

@@ -6,8 +6,10 @@ tenth of that. So function attempts whose code has proved to be quick are handed
 over together and run one after the other on one worker; each still has its own
 announcement, outcome and record.
 
-Only measured quickness counts: the first attempts of any function travel alone,
-and one slow attempt ends the bundling of its function at once.
+Only measured quickness counts. Of a function that nobody has seen run, a few
+attempts go ahead as scouts, enough to keep every worker busy; the others follow as soon as
+the first scout is back, or after a moment if none is, each by itself then. One
+slow attempt ends the bundling of its function at once.
 """
 
 from collections import defaultdict
@@ -27,6 +29,12 @@ ATTEMPT_OVERHEAD_S = 0.0003
 #: Bundles per worker thread that one submission is cut into at least, so that all have work.
 BUNDLES_PER_THREAD = 4
 
+#: Attempts per worker thread that go ahead of a function's first bundles.
+SCOUTS_PER_THREAD = 2
+
+#: How long other attempts of a function wait for the first scout, in seconds.
+SCOUT_WAIT_S = 0.1
+
 Bundle: TypeAlias = tuple[AttemptTask, ...]
 
 
@@ -43,24 +51,45 @@ class Bundler:
         smoothed = duration_s if known is None else 0.8 * known + 0.2 * duration_s
         self._expected_s[digest] = max(duration_s, smoothed)
 
-    def cut(self, tasks: Sequence[AttemptTask], threads: int) -> list[Bundle]:
-        """Return `tasks` as bundles, for a cluster of `threads` worker threads."""
-        alike: defaultdict[tuple[object, ...], list[AttemptTask]] = defaultdict(list)
+    def cut(
+        self, tasks: Sequence[AttemptTask], threads: int
+    ) -> tuple[list[Bundle], list[AttemptTask]]:
+        """Cut a submission for a cluster of `threads` worker threads.
+
+        Returns
+        -------
+        tuple
+            The bundles to hand over now, and the attempts that wait for their scouts.
+        """
         bundles: list[Bundle] = []
-        for task in tasks:
-            if isinstance(task.code, FunctionCode) and task.code.digest in self._expected_s:
-                resources = tuple(sorted(task.resources.items()))
-                alike[task.code.digest, task.priority, resources].append(task)
+        waiting: list[AttemptTask] = []
+        for group in _alike(tasks).values():
+            code = group[0].code
+            if not isinstance(code, FunctionCode):
+                bundles.extend((task,) for task in group)
+            elif code.digest in self._expected_s:
+                size = self._size(code.digest, len(group), threads)
+                bundles.extend(
+                    tuple(group[start : start + size]) for start in range(0, len(group), size)
+                )
             else:
-                bundles.append((task,))
-        for group in alike.values():
-            size = self._size(group[0].code.digest, len(group), threads)
-            bundles.extend(
-                tuple(group[start : start + size]) for start in range(0, len(group), size)
-            )
-        return bundles
+                scouts = max(1, threads) * SCOUTS_PER_THREAD
+                bundles.extend((task,) for task in group[:scouts])
+                waiting.extend(group[scouts:])
+        return bundles, waiting
 
     def _size(self, digest: str, count: int, threads: int) -> int:
         by_work = int(BUNDLE_WORK_S / (self._expected_s[digest] + ATTEMPT_OVERHEAD_S))
         by_share = -(-count // (max(1, threads) * BUNDLES_PER_THREAD))
         return max(1, min(by_work, by_share))
+
+
+def _alike(
+    tasks: Sequence[AttemptTask],
+) -> dict[tuple[object, ...], list[AttemptTask]]:
+    """Group attempts that may share a bundle: same code, priority and resources."""
+    groups: defaultdict[tuple[object, ...], list[AttemptTask]] = defaultdict(list)
+    for task in tasks:
+        resources = tuple(sorted(task.resources.items()))
+        groups[task.code.digest, task.priority, resources].append(task)
+    return groups

@@ -26,7 +26,7 @@ from distributed.scheduler import KilledWorker
 
 from nbflow._version import __version__
 from nbflow.cluster import remote
-from nbflow.cluster.bundles import Bundle, Bundler
+from nbflow.cluster.bundles import SCOUT_WAIT_S, Bundle, Bundler
 from nbflow.cluster.embedded import Embedded, EmbeddedCluster
 from nbflow.cluster.reporting import decode
 from nbflow.core.attempts import (
@@ -78,6 +78,8 @@ class DaskCluster:
         self._client: Any = None
         self._report: Callable[[Report], None] = lambda _: None
         self._bundler = Bundler()
+        #: Attempts that wait until the first of their function has been seen to run.
+        self._waiting: list[AttemptTask] = []
         self._digests: dict[AttemptId, str] = {}
         self._labels: set[str] = set()
         self._watchers: set[asyncio.Task[None]] = set()
@@ -125,17 +127,36 @@ class DaskCluster:
 
     async def submit(self, tasks: Sequence[AttemptTask]) -> None:
         """Hand over attempts, in as few messages as their priorities and resources allow."""
+        bundles, waiting = self._bundler.cut(tasks, self._threads)
+        if waiting:
+            self._waiting.extend(waiting)
+            asyncio.get_running_loop().call_later(SCOUT_WAIT_S, self._submit_waiting)
+        self._submit_bundles(bundles)
+
+    def _submit_waiting(self) -> None:
+        """Hand over the attempts that waited for their scouts."""
+        tasks, self._waiting = self._waiting, []
+        bundles, unknown = self._bundler.cut(tasks, self._threads)
+        # Their scouts are slow, so bundles would not pay.
+        self._submit_bundles([*bundles, *((task,) for task in unknown)])
+
+    def _submit_bundles(self, bundles: Sequence[Bundle]) -> None:
         alike: defaultdict[tuple[object, ...], list[Bundle]] = defaultdict(list)
-        for bundle in self._bundler.cut(tasks, self._threads):
+        for bundle in bundles:
             first = bundle[0]
             alike[first.priority, tuple(sorted(first.resources.items()))].append(bundle)
-        for bundles in alike.values():
-            self._submit_alike(bundles)
+        for group in alike.values():
+            self._submit_alike(group)
 
     async def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """Stop attempts wherever they are: on their worker, or before they get there."""
         if not attempts or self._client is None:
             return
+        wanted = set(attempts)
+        for task in self._waiting:
+            if task.id in wanted:
+                self._report(Ended(_stopped(task.id, self._clock())))
+        self._waiting = [task for task in self._waiting if task.id not in wanted]
         await self._client.run(remote.stop, list(attempts), on_error="ignore")
         # What a worker has by now, it knows to refuse; the rest never gets to one.
         processing = await self._client.processing()
@@ -312,6 +333,8 @@ class DaskCluster:
         digest = self._digests.pop(outcome.id, None)
         if digest is not None:
             self._bundler.observe(digest, outcome.ended_at - outcome.started_at)
+            if self._waiting:
+                self._submit_waiting()
         self._report(Ended(outcome))
 
     def _watched(self, watcher: asyncio.Task[None]) -> None:

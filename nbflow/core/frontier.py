@@ -57,17 +57,15 @@ class Frontier:
         while self._open and not self._is_full():
             entry = heapq.heappop(self._open)
             node = entry[1]
-            if node not in self._offered:
-                continue
             full = self._full_group(node)
-            if full is not None:
-                heapq.heappush(self._parked.setdefault(full, []), entry)
+            if node in self._offered and full is None:
+                self._place(node)
+                admitted.append(node)
                 continue
-            self._offered.discard(node)
-            self._placed.add(node)
-            for group in self._limited_groups(node):
-                self._in_group[group] += 1
-            admitted.append(node)
+            if node in self._offered:
+                heapq.heappush(self._parked.setdefault(full, []), entry)
+            # It may have been called up for a place that it does not take: the next one may.
+            self._call_up(node)
         return admitted
 
     def release(self, node: str) -> None:
@@ -77,13 +75,28 @@ class Frontier:
         self._placed.discard(node)
         for group in self._limited_groups(node):
             self._in_group[group] -= 1
-            # All come back: the best of them may still be held by another group, or withdrawn.
-            for entry in self._parked.pop(group, ()):
-                heapq.heappush(self._open, entry)
+        self._call_up(node)
 
     def held_back(self) -> frozenset[str]:
         """Return the nodes that are ready and wait for a place."""
         return frozenset(self._offered)
+
+    def _place(self, node: str) -> None:
+        self._offered.discard(node)
+        self._placed.add(node)
+        for group in self._limited_groups(node):
+            self._in_group[group] += 1
+
+    def _call_up(self, node: str) -> None:
+        """Let the best of those that each group of `node` holds back try again, if it has a place.
+
+        One for one: were all to try for each place, thousands behind a small limit would
+        queue up anew thousands of times.
+        """
+        for group in self._limited_groups(node):
+            parked = self._parked.get(group)
+            if parked and self._in_group[group] < self._group_limits[group]:
+                heapq.heappush(self._open, heapq.heappop(parked))
 
     def _is_full(self) -> bool:
         return self._limit is not None and len(self._placed) >= self._limit

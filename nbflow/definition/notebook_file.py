@@ -119,7 +119,7 @@ def _json(data: bytes, path: str) -> dict[str, Any]:
     if not data.strip():
         raise Fault(f"{path} is empty", _SAVE_HINT)
     try:
-        raw = json.loads(data)
+        raw = json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise Fault(f"{path} is not a notebook: it is not text in UTF-8", _SAVE_HINT) from error
     except json.JSONDecodeError as error:

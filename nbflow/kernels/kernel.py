@@ -104,7 +104,7 @@ class Kernel:
                 continue
         await self.ended(_END_POLL_S)
 
-    async def shutdown(self, grace_s: float = 3.0) -> None:
+    async def shutdown(self, grace_s: float = 2.5) -> None:
         """Ask the kernel to end, wait up to `grace_s` seconds, kill what is left, and clean up."""
         if self._released:
             return

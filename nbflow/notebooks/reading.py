@@ -38,7 +38,8 @@ def read_notebook(data: bytes, source: str) -> NotebookNode:
     """
     try:
         parsed = nbformat.reads(data.decode(), as_version=4)  # type: ignore[no-untyped-call]
-        notebook: NotebookNode = load_notebook_node(parsed)
+        # An upgrade from version 3 leaves nodes of another class, which papermill does not know.
+        notebook: NotebookNode = load_notebook_node(nbformat.from_dict(parsed))  # type: ignore[no-untyped-call]
     except (ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError) as error:
         # What nbformat raises for a file that is JSON but no notebook depends on where it stumbles.
         raise InvalidInput(

@@ -6,7 +6,7 @@ from nbflow.core import events as ev
 from nbflow.core.attempts import Progress
 from nbflow.core.commands import CancelNode, EndRun, ScheduleRetry, SkipNode
 from nbflow.core.ids import AttemptId
-from nbflow.core.machine import apply, begin
+from nbflow.core.machine import apply, begin, still_owed
 from nbflow.core.policies import Policy, Retry
 from nbflow.core.spec import FlowSpec, FunctionCode, NodeSpec, NotebookCode
 from nbflow.core.states import Reason
@@ -62,15 +62,20 @@ class StagedRun:
 
     def do(self, *events):
         """Let events happen, and what the machine itself owes after them (skips, the end)."""
-        todo = list(events)
-        while todo:
-            self.now += self.step_s
-            record = ev.Record(self.run.id, self.run.seq + 1, 1, self.now, todo.pop(0))
-            with self._changed:
-                self.run, commands = apply(self.run, record)
-                self._changed.notify_all()
-            todo += [event for event in map(self._owed, commands) if event is not None]
+        for event in events:
+            self._record(event)
         return self
+
+    def _record(self, event):
+        self.now += self.step_s
+        record = ev.Record(self.run.id, self.run.seq + 1, 1, self.now, event)
+        with self._changed:
+            self.run, commands = apply(self.run, record)
+            self._changed.notify_all()
+        for command in commands:
+            owed = self._owed(command) if still_owed(self.run, command) else None
+            if owed is not None:
+                self._record(owed)
 
     def _owed(self, command):
         match command:

@@ -5,7 +5,7 @@ from nbflow.drawing import state_diagram
 
 
 def arrows(prefix):
-    found = re.findall(rf"^\s+{prefix}_(\w+) --> {prefix}_(\w+): (.+)$", state_diagram(), re.M)
+    found = re.findall(rf"{prefix}_(\w+) --> {prefix}_(\w+): (.+)", state_diagram())
     return {(a, trigger, b) for a, b, triggers in found for trigger in triggers.split(", ")}
 
 

@@ -8,7 +8,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbflow import guest
@@ -78,6 +78,7 @@ def test_without_parameters_nothing_is_injected():
     assert len(inject(notebook("x"), {}, PYTHON, no_path).cells) == 1
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 63) - 1) | st.text(),

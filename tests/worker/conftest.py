@@ -26,6 +26,7 @@ class Bench:
         self.store = MemoryStore(folder / "store")
         self.scratch = folder / "scratch"
         self.reports = []
+        self.when = when
 
     @property
     def saved(self):
@@ -72,6 +73,12 @@ class Bench:
         book = nbformat.reads(data, as_version=4)
         nbformat.validate(book)
         return book
+
+
+async def when(path):
+    """Wait until `path` exists: another process or thread makes it."""
+    while not path.exists():  # noqa: ASYNC110 - files tell no event loop
+        await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """Attempts of function nodes."""
 
 import asyncio
+import sys
 import threading
 from collections import UserDict
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -44,7 +46,7 @@ def test_any_value_goes_in_and_out_and_leaves_a_receipt(bench):
 
 def test_a_file_parameter_is_a_path(bench):
     file = bench.store.put(b"hello", "file")
-    outcome = bench.run(bench.function(lambda f: open(f).read(), params={"f": file}))
+    outcome = bench.run(bench.function(lambda f: Path(f).read_text(), params={"f": file}))
     assert outcome.outputs == {"result": Inline("hello")}
 
 
@@ -79,7 +81,7 @@ def test_an_unstorable_result_only_matters_if_somebody_wants_it(bench):
 @pytest.mark.parametrize("error", [ValueError("boom"), SystemExit(3), KeyboardInterrupt()])
 def test_what_a_function_raises_is_told_with_its_traceback(bench, error):
     def function():
-        print("before")
+        print("before")  # noqa: T201 - goes to the log
         raise error
 
     outcome = bench.run(bench.function(function))
@@ -109,7 +111,7 @@ def test_a_parameter_that_is_missing_from_the_store_is_named(bench):
 def test_async_functions_are_awaited_and_their_output_is_captured(bench):
     async def function(x):
         await asyncio.sleep(0)
-        print("x is", x)
+        print("x is", x)  # noqa: T201 - goes to the log
         return x
 
     outcome = bench.run(bench.function(function, params={"x": 1}))
@@ -124,19 +126,18 @@ def test_async_functions_are_awaited_and_their_output_is_captured(bench):
 
 
 def test_a_long_log_is_cut_with_a_note(bench):
-    outcome = bench.run(bench.function(lambda: print("x" * (LOG_LIMIT + 10))))
+    outcome = bench.run(bench.function(lambda: sys.stdout.write("x" * (LOG_LIMIT + 10))))
     log = bench.store.get(outcome.log.digest).decode()
-    assert log.endswith("[11 more characters were not kept]\n")
+    assert log.endswith("[10 more characters were not kept]\n")
 
 
 def test_time_is_up_for_a_function_that_goes_on(bench):
     release = bench.folder / "release"
 
     def function(path):
-        import pathlib
         import time
 
-        while not pathlib.Path(path).exists():
+        while not Path(path).exists():
             time.sleep(0.01)
 
     task = bench.function(function, params={"path": str(release)}, timeout=Timeout(hard=0.2))
@@ -151,18 +152,16 @@ def test_a_cancelled_function_is_told_as_stopped(bench):
     begun, release = bench.folder / "begun", bench.folder / "release"
 
     def function(begun, release):
-        import pathlib
         import time
 
-        pathlib.Path(begun).touch()
-        while not pathlib.Path(release).exists():
+        Path(begun).touch()
+        while not Path(release).exists():
             time.sleep(0.01)
 
     async def scenario():
         params = {"begun": str(begun), "release": str(release)}
         running = asyncio.create_task(bench.perform(bench.function(function, params=params)))
-        while not begun.exists():
-            await asyncio.sleep(0.01)
+        await bench.when(begun)
         running.cancel()
         outcome = await running
         release.touch()
@@ -174,19 +173,17 @@ def test_a_cancelled_function_is_told_as_stopped(bench):
 
 def test_a_cancelled_coroutine_is_really_stopped(bench):
     async def function(path):
-        import pathlib
-
+        begun, ended = Path(path, "begun"), Path(path, "ended")
         try:
-            pathlib.Path(path, "begun").touch()
+            begun.touch()  # noqa: ASYNC240 - how the test hears of it
             await asyncio.Event().wait()
         finally:
-            pathlib.Path(path, "ended").touch()
+            ended.touch()  # noqa: ASYNC240 - how the test hears of it
 
     async def scenario():
         task = bench.function(function, params={"path": str(bench.folder)})
         running = asyncio.create_task(bench.perform(task))
-        while not (bench.folder / "begun").exists():
-            await asyncio.sleep(0.01)
+        await bench.when(bench.folder / "begun")
         running.cancel()
         return await running
 

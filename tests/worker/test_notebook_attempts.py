@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from pathlib import Path
 
 import cloudpickle
@@ -17,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbflow import guest
 from nbflow.core.attempts import Outcome
 from nbflow.core.policies import Timeout
-from nbflow.core.values import INLINE_LIMIT_BYTES, Artifact, Fields, Inline, Items
+from nbflow.core.values import INLINE_LIMIT_BYTES, Fields, Inline, Items
 
 
 def tagged(source, *tags):
@@ -210,11 +209,6 @@ def test_a_memory_limit_kills_the_kernel_and_gives_figures(bench):
     assert statuses(bench.executed(outcome)) == ["failed"]
 
 
-async def when(path):
-    while not path.exists():
-        await asyncio.sleep(0.01)
-
-
 WAITING = """\
 import threading
 open("begun", "w").close()
@@ -226,7 +220,7 @@ def test_a_cancelled_notebook_stops_and_keeps_what_it_has(bench):
     async def scenario():
         task = bench.notebook("print('done')", WAITING, "1")
         running = asyncio.create_task(bench.perform(task))
-        await when(bench.folder / "book" / "begun")
+        await bench.when(bench.folder / "book" / "begun")
         running.cancel()
         outcome = await running
         assert running.cancelling() == 0
@@ -253,9 +247,9 @@ while True:
 
     async def scenario():
         running = asyncio.create_task(bench.perform(bench.notebook(stubborn)))
-        await when(bench.folder / "book" / "begun")
+        await bench.when(bench.folder / "book" / "begun")
         running.cancel()
-        await when(bench.folder / "book" / "refused")
+        await bench.when(bench.folder / "book" / "refused")
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -267,7 +261,7 @@ while True:
 def test_a_notebook_cancelled_before_its_kernel_is_up_runs_no_cell(bench):
     async def scenario():
         running = asyncio.create_task(bench.perform(bench.notebook("1")))
-        await when(bench.saved)
+        await bench.when(bench.saved)
         running.cancel()
         return await running
 
@@ -361,7 +355,7 @@ def test_a_bash_notebook_refuses_a_table_and_is_interrupted_like_any_other(bench
 
     async def scenario():
         running = asyncio.create_task(bench.perform(task))
-        await when(bench.folder / "book" / "begun")
+        await bench.when(bench.folder / "book" / "begun")
         running.cancel()
         return await running
 

@@ -1,0 +1,68 @@
+"""What `run` and `resume` print at their end, for people: short, and what to do next."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from nbflow.cli.text import near_path, value_text
+from nbflow.core.spec import NotebookCode
+from nbflow.core.states import NodeState, RunStatus
+from nbflow.core.view import RunView
+from nbflow.drawing.lines import failure_text
+from nbflow.drawing.look import NODE_LOOKS, RUN_LOOKS
+from nbflow.drawing.words import duration, one_line
+from nbflow.session.document import status_of
+from nbflow.session.watching import how_to_resume
+
+if TYPE_CHECKING:
+    from nbflow.session import Run
+
+#: Most failures and most outputs that are listed; `show` has them all.
+_FAILURES, _OUTPUTS = 10, 8
+
+
+def result_lines(run: "Run", now: float) -> list[str]:
+    """Return the result of `run` as it stands at `now` (seconds since the epoch)."""
+    view = run.view()
+    lines = [headline(view, now), *_failures(view)]
+    if any(isinstance(node.code, NotebookCode) for node in view.run.graph.nodes.values()):
+        lines.append(f"notebooks: {near_path(run.output_dir)}")
+    if status_of(view) is RunStatus.SUCCEEDED:
+        lines += _outputs(view)
+    else:
+        lines.append(how_to_resume(run))
+    return lines
+
+
+def headline(view: RunView, now: float) -> str:
+    """Return one line about a whole run."""
+    status = status_of(view)
+    took = duration((view.run.ended_at or now) - view.run.created_at)
+    counts = ", ".join(f"{n:,} {NODE_LOOKS[state].word}" for state, n in view.counts.items())
+    about = (
+        f"{RUN_LOOKS[status].word} after {took}" if view.run.ended_at else RUN_LOOKS[status].word
+    )
+    return f"{view.run.id}: {about} ({counts})"
+
+
+def _failures(view: RunView) -> Iterator[str]:
+    nodes = view.run.nodes
+    failed = [name for name in view.run.graph.nodes if nodes[name].state is NodeState.FAILED]
+    for name in failed[:_FAILURES]:
+        yield f"  {NODE_LOOKS[NodeState.FAILED].glyph} {one_line(name)}: {failure_text(nodes[name])}"
+    if len(failed) > _FAILURES:
+        yield f"  … and {len(failed) - _FAILURES:,} more; see: nbflow show {view.run.id}"
+
+
+def _outputs(view: RunView) -> list[str]:
+    """Return the outputs of the nodes that no other node waits for: what the flow was for."""
+    graph = view.run.graph
+    lines = [
+        f"  {one_line(name)}.{output}: {value_text(value)}"
+        for name in graph.nodes
+        if not graph.downstream[name]
+        for output, value in view.run[name].outputs.items()
+    ]
+    shown = lines[:_OUTPUTS]
+    if len(lines) > len(shown):
+        shown.append(f"  … and {len(lines) - len(shown):,} more; see: nbflow show {view.run.id}")
+    return ["outputs:", *shown] if shown else []

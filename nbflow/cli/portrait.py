@@ -1,0 +1,75 @@
+"""What `show` tells of a run, for people: everything about every node, in the flow's order."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from nbflow.cli.outcome import headline
+from nbflow.cli.text import ago, local_time, near_path, value_text
+from nbflow.core.states import RUN_ENDED, RunStatus
+from nbflow.core.view import RunView
+from nbflow.drawing.lines import NodeLine, node_line
+from nbflow.drawing.look import NODE_LOOKS
+from nbflow.drawing.words import duration, one_line
+from nbflow.session.document import executed_notebook, status_of
+from nbflow.session.watching import how_to_resume
+
+if TYPE_CHECKING:
+    from nbflow.session import Run
+
+_INDENT = "    "
+
+
+def portrait_lines(run: "Run", now: float) -> list[str]:
+    """Return everything about `run` as it stands at `now` (seconds since the epoch)."""
+    view = run.view()
+    started = f"{local_time(view.run.created_at)}, {ago(view.run.created_at, now)}"
+    lines = [
+        headline(view, now),
+        f"flow {one_line(view.run.graph.spec.name)}, started {started}",
+        f"notebooks: {near_path(run.output_dir)}",
+        *_params(view),
+        "",
+    ]
+    shown = [node_line(view, name, now) for name in view.run.graph.nodes]
+    width = max((len(line.name) for line in shown), default=0)
+    for name, line in zip(view.run.graph.nodes, shown, strict=True):
+        lines.append(_summary(line, width))
+        lines += [_INDENT + detail for detail in _details(view, name, line)]
+    if _is_resumable(view):
+        lines += ["", how_to_resume(run)]
+    return lines
+
+
+def _params(view: RunView) -> Iterator[str]:
+    params = view.run.params
+    if params:
+        told = ", ".join(f"{name} = {value_text(value)}" for name, value in params.items())
+        yield f"parameters: {told}"
+
+
+def _summary(line: NodeLine, width: int) -> str:
+    look = NODE_LOOKS[line.state]
+    took = "" if line.elapsed_s is None else duration(line.elapsed_s)
+    again = f"attempt {line.attempt}" if line.attempt > 1 else ""
+    text = f"{look.glyph} {line.name:<{width}}  {look.word:<11}  {took:>10}  {again}"
+    return text.rstrip()
+
+
+def _details(view: RunView, name: str, line: NodeLine) -> Iterator[str]:
+    node = view.run[name]
+    if line.note:
+        yield line.note
+    if node.error is not None and node.error.type not in line.note:
+        yield f"{one_line(node.error.type)}: {one_line(node.error.message)}"
+    notebook = executed_notebook(view, name)
+    if notebook is not None:
+        yield f"notebook: {near_path(notebook)}"
+    for output, value in node.outputs.items():
+        yield f"{one_line(output)}: {value_text(value)}"
+
+
+def _is_resumable(view: RunView) -> bool:
+    status = status_of(view)
+    if status is RunStatus.SUCCEEDED:
+        return False
+    return status in RUN_ENDED or status is RunStatus.INTERRUPTED

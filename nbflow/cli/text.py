@@ -1,0 +1,91 @@
+"""Plain text for terminals: tables, times, sizes, paths, values. And JSON for programs."""
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nbflow.core.values import Artifact, Binding, Fields, Inline, Items
+from nbflow.drawing.words import duration, one_line
+
+_DAY_S = 24 * 60 * 60
+#: A kilobyte, as sizes of files are told.
+_KILO = 1000.0
+_VALUE_LENGTH = 60
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document. All ASCII, so that no encoding of a pipe can damage it."""
+    print(json.dumps(document, indent=2))
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return `rows` in aligned columns, two spaces apart, without trailing spaces."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def local_time(at: float) -> str:
+    """Return a time (seconds since the epoch) to the second, in the local zone."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def utc_time(at: float) -> str:
+    """Return a time (seconds since the epoch) as JSON documents hold it: ISO 8601 in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat()
+
+
+def ago(at: float, now: float) -> str:
+    """Return how long ago a time was, roughly: ``12 s ago``, ``3 min ago``, ``2 h ago``."""
+    # The first of the units that `duration` tells.
+    return " ".join(duration(max(0.0, round(now - at))).split()[:2]).replace(".0", "") + " ago"
+
+
+def when(at: float, now: float) -> str:
+    """Return a time shortly: the hour and how long ago, or the date if that is over a day."""
+    stamp = local_time(at)
+    return stamp[:16] if now - at > _DAY_S else f"{stamp[11:16]}, {ago(at, now)}"
+
+
+def size(size_bytes: int) -> str:
+    """Return a size, roughly.
+
+    >>> size(512), size(123_456), size(7_800_000)
+    ('512 B', '123 kB', '7.8 MB')
+    """
+    if size_bytes < _KILO:
+        return f"{size_bytes} B"
+    value = float(size_bytes)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= _KILO
+        if value < _KILO:
+            break
+    return f"{value:.3g} {unit}"
+
+
+def near_path(path: str | os.PathLike[str]) -> str:
+    """Return a path as seen from the current folder, if it lies in it."""
+    absolute = Path(path).absolute()
+    here = Path.cwd()
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
+
+
+def value_text(value: Binding) -> str:
+    """Return a value in a few words: small JSON as it is, else its type, preview and size."""
+    match value:
+        case Inline(plain):
+            return one_line(json.dumps(plain, ensure_ascii=False), _VALUE_LENGTH)
+        case Artifact():
+            about = [value.type_name or value.kind, one_line(value.preview, _VALUE_LENGTH)]
+            return " ".join(part for part in about if part) + f" ({size(value.size_bytes)})"
+        case Items(items):
+            return f"list of {len(items)}"
+        case Fields(fields):
+            return one_line(f"mapping of {', '.join(fields)}", _VALUE_LENGTH)
+        case _:
+            raise AssertionError(f"{value} is not resolved")

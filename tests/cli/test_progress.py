@@ -1,0 +1,239 @@
+import io
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from nbflow.cli.progress import LineProgress, TerminalProgress, progress_display
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "drawing"))
+from staged_run import StagedRun, node
+
+WAIT_S = 20.0
+
+
+class Output(io.StringIO):
+    """A stream that lets a test wait for a text."""
+
+    encoding = "utf-8"
+
+    def __init__(self, *, terminal=False):
+        super().__init__()
+        self._terminal = terminal
+        self._written = threading.Condition()
+
+    def isatty(self):
+        return self._terminal
+
+    def write(self, text):
+        with self._written:
+            count = super().write(text)
+            self._written.notify_all()
+        return count
+
+    def until(self, text):
+        with self._written:
+            assert self._written.wait_for(lambda: text in self.getvalue(), WAIT_S), self.getvalue()
+
+    @property
+    def lines(self):
+        return self.getvalue().splitlines()
+
+
+class Ascii(Output):
+    encoding = "ascii"
+
+    def write(self, text):
+        text.encode("ascii")
+        return super().write(text)
+
+
+@pytest.fixture
+def stage():
+    return StagedRun()
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", "12")
+    return Output(terminal=True)
+
+
+def plain(text):
+    """What a terminal would show, less colours and cursor movements."""
+    return re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)
+
+
+def frames(out):
+    """All frames that were painted, each as its lines."""
+    painted = re.split(r"(?:\r?\x1b\[2K(?:\x1b\[1A)?)+", out.getvalue())
+    return [plain(frame).splitlines() for frame in painted]
+
+
+def test_the_display_suits_the_stream(stage, terminal):
+    kinds = [
+        type(progress_display(stage.view, stage.wait_changed, out))
+        for out in (Output(), terminal, Ascii(terminal=True))
+    ]
+    assert kinds == [LineProgress, TerminalProgress, LineProgress]
+
+
+def test_a_dumb_terminal_gets_lines(stage, terminal, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(progress_display(stage.view, stage.wait_changed, terminal), LineProgress)
+
+
+def test_standard_error_is_the_default(stage, capsys):
+    with progress_display(stage.view, stage.wait_changed):
+        stage.fail("load")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "load: failed" in captured.err
+
+
+# --- lines
+
+
+def test_lines_tell_everything_once_in_order(stage):
+    out = Output()
+    with LineProgress(stage.view, stage.wait_changed, out, stage.clock):
+        stage.start("load")
+        out.until("load: started")
+        stage.succeed("load").succeed("left")
+        stage.fail("right", "ValueError: two\nlines \x1b[31mred", cell=4)
+    assert out.lines == [
+        "sales sales-1: 5 nodes",
+        "load: started",
+        "load: succeeded in 2.0 s",
+        "left: started",
+        "left: succeeded in 2.0 s",
+        "right: started",
+        "right: failed in 2.0 s: ValueError: two lines red (cell 4)",
+        "join: skipped: right failed: ValueError: two lines red",
+        "report: skipped: right failed: ValueError: two lines red",
+        "sales sales-1: failed in 12 s: 2 succeeded, 1 failed, 2 skipped",
+    ]
+
+
+def test_lines_arrive_while_the_run_goes_on(stage):
+    out = Output()
+    with LineProgress(stage.view, stage.wait_changed, out, stage.clock):
+        stage.start("load")
+        out.until("load: started\n")
+        stage.succeed("load")
+        out.until("load: succeeded in 2.0 s\n")
+
+
+def test_lines_of_a_resumed_run_leave_out_what_is_old(stage):
+    stage.succeed("load")
+    out = Output()
+    with LineProgress(stage.view, stage.wait_changed, out, stage.clock):
+        stage.succeed("left")
+    assert out.lines[0] == "sales sales-1: 5 nodes, 1 done earlier"
+    assert out.lines[1:3] == ["left: started", "left: succeeded in 2.0 s"]
+
+
+def test_an_unfinished_run_is_summed_up_as_it_stands(stage):
+    out = Output()
+    with LineProgress(stage.view, stage.wait_changed, out, stage.clock):
+        stage.succeed("load")
+        stage.driven = False
+    assert out.lines[-1] == (
+        "sales sales-1: interrupted after 3.0 s: 2 waiting, 2 ready, 1 succeeded"
+    )
+
+
+def test_a_stream_without_unicode_gets_escapes(stage):
+    out = Ascii()
+    with LineProgress(stage.view, stage.wait_changed, out, stage.clock):
+        stage.fail("load", "OSError: café is closed")
+    assert r"OSError: caf\xe9 is closed" in out.getvalue()
+
+
+def test_lines_end_their_thread_although_the_run_raises(stage):
+    before = set(threading.enumerate())
+    out = Output()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        LineProgress(stage.view, stage.wait_changed, out, stage.clock),
+    ):
+        raise KeyboardInterrupt
+    assert set(threading.enumerate()) == before
+    assert "sales sales-1: running after" in out.lines[-1]
+
+
+# --- a terminal
+
+
+def test_bars_show_the_flow_and_its_running_nodes(stage, terminal):
+    with TerminalProgress(stage.view, stage.wait_changed, terminal, stage.clock):
+        stage.succeed("load")
+        stage.start("left").cell("left", 3, 8, 4, "model.fit(X, y)")
+        terminal.until("model.fit(X, y)")
+    shown = "\n".join(frames(terminal)[-1])
+    for part in ("sales", "sales-1", "running", "1/5 nodes", "✓ 1 succeeded", "▶ 1 running"):
+        assert part in shown
+    assert re.search(r"▶ left .* 3/8 cell 4: model\.fit\(X, y\) .* s", plain(terminal.getvalue()))
+
+
+def test_markup_and_escapes_in_foreign_text_are_shown_as_text(stage, terminal):
+    with TerminalProgress(stage.view, stage.wait_changed, terminal, stage.clock):
+        stage.fail("load", "[bold]ValueError[/bold]: \x1b[2J\x07 [/] oops")
+    assert "[bold]ValueError[/bold]: [/] oops" in "\n".join(frames(terminal)[-1])
+    assert "\x1b[2J" not in terminal.getvalue()
+    assert "\x07" not in terminal.getvalue()
+
+
+def test_the_last_frame_names_every_failure(terminal):
+    stage = StagedRun(*[node(f"n{i}") for i in range(20)])
+    with TerminalProgress(stage.view, stage.wait_changed, terminal, stage.clock):
+        for index in range(20):
+            stage.fail(f"n{index}", f"ValueError: number {index}")
+    shown = "\n".join(frames(terminal)[-1])
+    assert "failed" in shown.splitlines()[0]
+    for index in range(20):
+        assert f"ValueError: number {index} " in shown
+
+
+def test_a_live_frame_is_not_higher_than_the_terminal(terminal):
+    stage = StagedRun(*[node(f"n{i}") for i in range(50)])
+    for index in range(40):
+        stage.start(f"n{index}")
+    for index in range(30, 40):
+        stage.fail(f"n{index}")
+    with TerminalProgress(stage.view, stage.wait_changed, terminal, stage.clock):
+        terminal.until("more running")
+        assert max(len(frame) for frame in frames(terminal)) <= 12
+    assert "… and 23 more running, 9 more failed" in plain(terminal.getvalue())
+
+
+def test_the_cursor_comes_back_although_the_run_raises(stage, terminal):
+    before = set(threading.enumerate())
+    with (
+        pytest.raises(KeyboardInterrupt),
+        TerminalProgress(stage.view, stage.wait_changed, terminal, stage.clock),
+    ):
+        raise KeyboardInterrupt
+    assert terminal.getvalue().rindex("\x1b[?25h") > terminal.getvalue().rindex("\x1b[?25l")
+    assert set(threading.enumerate()) == before
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_cursor_comes_back_although_the_view_is_broken(stage, terminal):
+    views = [stage.view()]
+    progress = TerminalProgress(views.pop, stage.wait_changed, terminal, stage.clock)
+    progress.start()
+    terminal.until("sales")
+    with pytest.raises(IndexError):
+        progress.stop()
+    assert terminal.getvalue().rindex("\x1b[?25h") > terminal.getvalue().rindex("\x1b[?25l")
+
+
+def test_rich_is_loaded_only_for_a_terminal():
+    code = "import sys, nbflow.cli.progress; assert 'rich' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
