@@ -9,6 +9,7 @@ Whoever types ``nbflow --help`` waits for it. So nothing here imports the sessio
 Dask, at the top of a module: a command does so when it runs.
 """
 
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     # Whoever asks this process to end means the same as somebody at its keyboard.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What notebooks print and authors write is theirs; no encoding of ours may refuse it.
+        sys.stdout.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if args is None else args)
     return guarded(lambda: _invoke(words))
 

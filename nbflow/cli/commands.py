@@ -6,6 +6,7 @@ import importlib
 import click
 
 from nbflow._version import __version__
+from nbflow.cli.options import examples
 
 #: command -> the module that defines it, and its line in ``nbflow --help``, in that order.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -57,7 +58,13 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, epilog=examples("nbflow run flow.yaml -o out -p date 2026-02-01", "nbflow runs", "nbflow resume RUN"), context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    epilog=examples(
+        "nbflow run flow.yaml -o out -p date 2026-02-01", "nbflow runs", "nbflow resume RUN"
+    ),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="nbflow")
 def root() -> None:
     """Run notebooks as a durable graph on Dask, without changing the notebooks.

@@ -6,6 +6,7 @@ that are added here do not collide with them.
 """
 
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable
@@ -83,19 +84,20 @@ def _hush_broken_streams() -> bool:
 
     The interpreter flushes both streams once more at its end, and would complain.
     """
-    return any([_hushed(stream) for stream in (sys.stdout, sys.stderr)])
+    hushed = [_hushed(stream) for stream in (sys.stdout, sys.stderr)]
+    return any(hushed)
 
 
 def _hushed(stream: TextIO) -> bool:
-    try:
-        # A failed write stays in the buffer, so that a broken stream fails again here.
-        stream.flush()
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
-        return True
-    return False
+    look = select.poll()
+    # An error is reported without being asked for: that the reading end is closed.
+    look.register(stream.fileno(), 0)
+    if not look.poll(0):
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    return True
 
 
 def _bug() -> int:

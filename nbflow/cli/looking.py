@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbflow.cli.options import home_option, json_option, run_argument
+from nbflow.cli.options import examples, home_option, json_option, run_argument
 
 if TYPE_CHECKING:
     from nbflow.core.events import Record
@@ -26,8 +26,7 @@ _FOLLOW_S = 60.0
 @home_option
 @json_option
 def runs(*, home: Path | None, as_json: bool) -> None:
-    """List the runs of a home, newest first.
-    """
+    """List the runs of a home, newest first."""
     from nbflow.cli.text import print_json, table, when
     from nbflow.drawing.words import duration
     from nbflow.session import runs as runs_of
@@ -70,7 +69,11 @@ def show(*, run: str, home: Path | None, as_json: bool) -> None:
         print(line)
 
 
-@click.command(epilog=examples("nbflow events sales-20260201 --follow", "nbflow events sales-20260201 --json | jq .type"))
+@click.command(
+    epilog=examples(
+        "nbflow events sales-20260201 --follow", "nbflow events sales-20260201 --json | jq .type"
+    )
+)
 @run_argument
 @click.option(
     "--follow", is_flag=True, help="Go on until the run has ended, or nobody drives it any more."
@@ -78,8 +81,7 @@ def show(*, run: str, home: Path | None, as_json: bool) -> None:
 @home_option
 @json_option
 def events(*, run: str, follow: bool, home: Path | None, as_json: bool) -> None:
-    """Tell what has happened in a run, one event a line.
-    """
+    """Tell what has happened in a run, one event a line."""
     from nbflow.cli.stories import event_document, event_line
     from nbflow.session import attach
 

@@ -19,12 +19,20 @@ Command: TypeAlias = Callable[..., Any]
 #: What ``--help`` shows in the place of a value.
 _PAIR = "NAME VALUE"
 
+
+def examples(*commands: str) -> str:
+    """Return the end of a help text; its lines stay as they are."""
+    title = "Example" if len(commands) == 1 else "Examples"
+    return "\n".join(["\b", f"{title}:", *(f"  {command}" for command in commands)])
+
+
 target_argument = click.argument("target", metavar="TARGET")
 run_argument = click.argument("run", metavar="RUN")
 
 home_option = click.option(
     "--home",
     type=click.Path(file_okay=False, path_type=Path),
+    metavar="H",
     help="Folder of the journal and the artifacts. By default NBFLOW_HOME or a folder .nbflow: "
     "beside the flow for run, else found from the current folder upwards.",
 )
@@ -108,6 +116,7 @@ def cluster_options(command: Command) -> Command:
     @click.option(
         "--workers",
         type=click.IntRange(min=1),
+        metavar="N",
         help="Worker processes of the cluster on this machine.",
     )
     @click.option(

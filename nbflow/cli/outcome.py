@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nbflow.cli.text import near_path, value_text
+from nbflow.cli.text import near_path, value_text, wrapped
 from nbflow.core.spec import NotebookCode
 from nbflow.core.states import NodeState, RunStatus
 from nbflow.core.view import RunView
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: Most failures and most outputs that are listed; `show` has them all.
 _FAILURES, _OUTPUTS = 10, 8
+_INDENT = "    "
 
 
 def result_lines(run: "Run", now: float) -> list[str]:
@@ -47,8 +48,10 @@ def headline(view: RunView, now: float) -> str:
 def _failures(view: RunView) -> Iterator[str]:
     nodes = view.run.nodes
     failed = [name for name in view.run.graph.nodes if nodes[name].state is NodeState.FAILED]
+    glyph = NODE_LOOKS[NodeState.FAILED].glyph
     for name in failed[:_FAILURES]:
-        yield f"  {NODE_LOOKS[NodeState.FAILED].glyph} {one_line(name)}: {failure_text(nodes[name])}"
+        yield f"  {glyph} {one_line(name)}"
+        yield from wrapped(failure_text(nodes[name]), _INDENT)
     if len(failed) > _FAILURES:
         yield f"  … and {len(failed) - _FAILURES:,} more; see: nbflow show {view.run.id}"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from nbflow.cli.errors import USAGE, problem_lines
-from nbflow.cli.options import json_option, parameter_options, target_argument
+from nbflow.cli.options import examples, json_option, parameter_options, target_argument
 from nbflow.core.errors import DefinitionError, Problem
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def check(ctx: click.Context, *, target: str, params: dict[str, Any], as_json: b
     ctx.exit(USAGE if faults else 0)
 
 
-@click.command(epilog=examples("nbflow graph flow.yaml", "nbflow graph flow.yaml --format svg -o flow.svg"))
+@click.command(
+    epilog=examples("nbflow graph flow.yaml", "nbflow graph flow.yaml --format svg -o flow.svg")
+)
 @target_argument
 @click.option(
     "--format",
@@ -64,8 +66,7 @@ def check(ctx: click.Context, *, target: str, params: dict[str, Any], as_json: b
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def graph(*, target: str, fmt: "Format", output: TextIO, as_json: bool) -> None:
-    """Draw a flow; run nothing.
-    """
+    """Draw a flow; run nothing."""
     from nbflow.session import load
 
     flow = load(target)
@@ -79,8 +80,7 @@ def graph(*, target: str, fmt: "Format", output: TextIO, as_json: bool) -> None:
 
 @click.command(epilog=examples("nbflow schema > flow.schema.json"))
 def schema() -> None:
-    """Print the JSON Schema of flow files, for editors.
-    """
+    """Print the JSON Schema of flow files, for editors."""
     file = resources.files("nbflow") / "definition" / "flow.schema.json"
     click.echo(file.read_text("utf-8"), nl=False)
 

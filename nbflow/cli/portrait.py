@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nbflow.cli.outcome import headline
-from nbflow.cli.text import ago, local_time, near_path, value_text
+from nbflow.cli.text import ago, local_time, near_path, value_text, wrapped
 from nbflow.core.states import RUN_ENDED, RunStatus
 from nbflow.core.view import RunView
 from nbflow.drawing.lines import NodeLine, node_line
@@ -27,14 +27,16 @@ def portrait_lines(run: "Run", now: float) -> list[str]:
         headline(view, now),
         f"flow {one_line(view.run.graph.spec.name)}, started {started}",
         f"notebooks: {near_path(run.output_dir)}",
-        *_params(view),
-        "",
     ]
+    for params in _params(view):
+        lines += wrapped(params)
+    lines.append("")
     shown = [node_line(view, name, now) for name in view.run.graph.nodes]
     width = max((len(line.name) for line in shown), default=0)
     for name, line in zip(view.run.graph.nodes, shown, strict=True):
         lines.append(_summary(line, width))
-        lines += [_INDENT + detail for detail in _details(view, name, line)]
+        for detail in _details(view, name, line):
+            lines += wrapped(detail, _INDENT)
     if _is_resumable(view):
         lines += ["", how_to_resume(run)]
     return lines
@@ -59,11 +61,13 @@ def _details(view: RunView, name: str, line: NodeLine) -> Iterator[str]:
     node = view.run[name]
     if line.note:
         yield line.note
-    if node.error is not None and node.error.type not in line.note:
-        yield f"{one_line(node.error.type)}: {one_line(node.error.message)}"
+    error = node.error
+    if error is not None and one_line(error.message) not in line.note:
+        yield f"{one_line(error.type)}: {one_line(error.message)}"
     notebook = executed_notebook(view, name)
     if notebook is not None:
-        yield f"notebook: {near_path(notebook)}"
+        cell = "" if error is None or error.cell is None else f", cell {error.cell}"
+        yield f"notebook: {near_path(notebook)}{cell}"
     for output, value in node.outputs.items():
         yield f"{one_line(output)}: {value_text(value)}"
 

@@ -15,6 +15,7 @@ from nbflow.cli.interrupts import stopping_in_good_order
 from nbflow.cli.options import (
     ClusterChoice,
     cluster_options,
+    examples,
     home_option,
     json_option,
     parameter_options,
@@ -30,7 +31,13 @@ if TYPE_CHECKING:
 # The session is imported where a command runs: with it comes Dask, and help must not wait for that.
 
 
-@click.command(epilog=examples("nbflow run flow.yaml -o out -p date 2026-02-01", "nbflow run analysis.ipynb -f params.yaml", "nbflow run flow.py:flow --cluster tcp://10.0.0.5:8786 --json"))
+@click.command(
+    epilog=examples(
+        "nbflow run flow.yaml -o out -p date 2026-02-01",
+        "nbflow run analysis.ipynb -f params.yaml",
+        "nbflow run flow.py:flow --cluster tcp://scheduler:8786 --json",
+    )
+)
 @target_argument
 @parameter_options
 @click.option(

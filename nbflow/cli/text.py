@@ -1,7 +1,9 @@
 """Plain text for terminals: tables, times, sizes, paths, values. And JSON for programs."""
 
 import json
+import math
 import os
+import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +14,10 @@ from nbflow.drawing.words import duration, one_line
 
 _DAY_S = 24 * 60 * 60
 #: A kilobyte, as sizes of files are told.
-_KILO = 1000.0
+_KILO = 1000
+_UNITS = ("B", "kB", "MB", "GB", "TB")
 _VALUE_LENGTH = 60
+_WIDTH = 80
 
 
 def print_json(document: Any) -> None:
@@ -28,6 +32,18 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """Return `text` in lines of at most 80 columns; what cannot be broken, such as a path, is not."""
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def local_time(at: float) -> str:
@@ -60,12 +76,8 @@ def size(size_bytes: int) -> str:
     """
     if size_bytes < _KILO:
         return f"{size_bytes} B"
-    value = float(size_bytes)
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= _KILO
-        if value < _KILO:
-            break
-    return f"{value:.3g} {unit}"
+    power = min(len(_UNITS) - 1, int(math.log(size_bytes, _KILO)))
+    return f"{size_bytes / _KILO**power:.3g} {_UNITS[power]}"
 
 
 def near_path(path: str | os.PathLike[str]) -> str:
@@ -81,8 +93,8 @@ def value_text(value: Binding) -> str:
         case Inline(plain):
             return one_line(json.dumps(plain, ensure_ascii=False), _VALUE_LENGTH)
         case Artifact():
-            about = [value.type_name or value.kind, one_line(value.preview, _VALUE_LENGTH)]
-            return " ".join(part for part in about if part) + f" ({size(value.size_bytes)})"
+            about = f"{value.type_name or value.kind} {one_line(value.preview, _VALUE_LENGTH)}"
+            return f"{about.rstrip()} ({size(value.size_bytes)})"
         case Items(items):
             return f"list of {len(items)}"
         case Fields(fields):

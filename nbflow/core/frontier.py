@@ -58,14 +58,14 @@ class Frontier:
             entry = heapq.heappop(self._open)
             node = entry[1]
             full = self._full_group(node)
-            if node in self._offered and full is None:
+            if node not in self._offered:
+                self._call_up(node)
+            elif full is None:
                 self._place(node)
                 admitted.append(node)
-                continue
-            if node in self._offered:
+            else:
                 heapq.heappush(self._parked.setdefault(full, []), entry)
-            # It may have been called up for a place that it does not take: the next one may.
-            self._call_up(node)
+                self._call_up(node)
         return admitted
 
     def release(self, node: str) -> None:
@@ -90,7 +90,8 @@ class Frontier:
     def _call_up(self, node: str) -> None:
         """Let the best of those that each group of `node` holds back try again, if it has a place.
 
-        One for one: were all to try for each place, thousands behind a small limit would
+        So it is done whenever a place comes free, and when whoever was called up does not take
+        it (withdrawn, or held back by another group). One for one: were all to try for each place, thousands behind a small limit would
         queue up anew thousands of times.
         """
         for group in self._limited_groups(node):

@@ -77,8 +77,8 @@ class Binder:
         """
         try:
             kind, stored = guest.dumps(data)
-        except (guest.Unstorable, UnicodeEncodeError, RecursionError) as error:
-            raise Fault(_unstorable(data, error), _UNSTORABLE_HINT) from error
+        except guest.Unstorable as error:
+            raise Fault(str(error), _UNSTORABLE_HINT) from error
         if kind == "json" and len(stored) <= INLINE_LIMIT_BYTES:
             # Decoded anew: the author may go on changing the list that was written.
             return Inline(json.loads(stored) if type(data) in (list, dict) else data)
@@ -145,12 +145,6 @@ def holds_reference(written: Any) -> bool:
 
 def _no_output(reference: FromOutput) -> Value:
     raise AssertionError(f"{reference} in a binding that has no references")
-
-
-def _unstorable(data: Any, error: Exception) -> str:
-    if isinstance(error, guest.Unstorable):
-        return str(error)
-    return f"a value of type {guest.type_name(data)} cannot be stored ({error})"
 
 
 def _text_key(key: object) -> str:

@@ -99,7 +99,7 @@ def _from_python(text: str, folder: Path, flow_class: type[_Flow]) -> _Flow:
         return found
     known = f"Flows there: {listed(flows)}" if flows else "There is no flow in it"
     if found is not None:
-        raise Fault(f"{name!r} is not a flow, but a {type(found).__name__}", known)
+        raise Fault(f"{name!r} is not a flow; its type is {type(found).__name__}", known)
     raise Fault(f"{source} has no {name!r}", sentences(did_you_mean(name, flows), known))
 
 

@@ -93,7 +93,8 @@ def _add(
     function = code.attribute(node.function)
     if not callable(function):
         raise Fault(
-            f"{node.function} is not a function, but a {type(function).__name__}", "Check the name"
+            f"{node.function} is not a function; its type is {type(function).__name__}",
+            "Check the name",
         )
     draft.add_function(function, options, where)
 

@@ -22,7 +22,7 @@ def joined(run: "Run", *, progress: bool | None) -> "Run":
         elif _in_notebook():
             _wait_with_panel(run)
         else:
-            with progress_display(run.view, run.wait_changed, stream=sys.stderr):
+            with progress_display(run.view, run.wait_changed, out=sys.stderr):
                 run.wait()
     except KeyboardInterrupt:
         run.interrupt("interrupted from the keyboard")

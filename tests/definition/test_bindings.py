@@ -96,7 +96,6 @@ def circular():
         ({1, ROWS}, "${extract.rows} stands inside an object"),
         ({1: ROWS}, "has the key 1, which is not text"),
         (circular(), "contains itself"),
-        ("\ud800", "cannot be stored"),
         (Node("n", "notebook", (), None), "whole node 'n'"),
         (OutputRef("n", "x", owner="another"), "${n.x} belongs to another flow"),
     ],

@@ -50,8 +50,10 @@ CASES = {
     "an unknown node in a reference": (
         flow_of(function("train"), function("b", params={"x": result("tarin")}, line=5)),
         [
-            ("flow.py:5: node 'b': parameter 'x': ${tarin.result} refers to 'tarin', "
-            "which is not a node of this flow. Did you mean 'train'? Nodes: b, train")
+            (
+                "flow.py:5: node 'b': parameter 'x': ${tarin.result} refers to 'tarin', "
+                "which is not a node of this flow. Did you mean 'train'? Nodes: b, train"
+            )
         ],
     ),
     "an unknown node in a text": (
@@ -67,15 +69,19 @@ CASES = {
             function("b", params={"x": FromParam("dat")}, line=5), params={"date": Inline("x")}
         ),
         [
-            ("flow.py:5: node 'b': parameter 'x': ${params.dat} is not a parameter of the flow. "
-            "Did you mean 'date'? Parameters: date. Declare it in the flow's params")
+            (
+                "flow.py:5: node 'b': parameter 'x': ${params.dat} is not a parameter of the flow. "
+                "Did you mean 'date'? Parameters: date. Declare it in the flow's params"
+            )
         ],
     ),
     "an unknown output of a function": (
         flow_of(function("a"), function("b", params={"x": FromOutput("a", "reslt")}, line=5)),
         [
-            ("flow.py:5: node 'b': parameter 'x': the function node 'a' has no output 'reslt'. "
-            "Did you mean 'result'? Its outputs: result")
+            (
+                "flow.py:5: node 'b': parameter 'x': the function node 'a' has no output 'reslt'. "
+                "Did you mean 'result'? Its outputs: result"
+            )
         ],
     ),
     "an output that is no identifier": (

@@ -373,6 +373,44 @@ def test_a_kernel_that_does_not_exist_is_told_with_the_worker(bench):
     assert statuses(bench.executed(outcome)) == ["pending"]
 
 
+def test_a_kernel_override_that_does_not_exist_is_told_before_anything_starts(bench):
+    task = bench.notebook("1")
+    code = msgspec.structs.replace(task.code, kernel="ghost")
+    outcome = bench.run(msgspec.structs.replace(task, code=code))
+    assert (outcome.status, outcome.error.type) == ("failed", "NoSuchKernel")
+
+
+def test_a_kernel_that_is_not_up_in_time_is_a_timeout(bench):
+    outcome = bench.run(bench.notebook("1", timeout=Timeout(hard=0.05)))
+    assert (outcome.status, outcome.reason.kind) == ("failed", "timed_out")
+    assert statuses(bench.executed(outcome)) == ["pending"]
+
+
+CAPTURED = """\
+import os, threading
+class Value:
+    def __reduce__(self):
+        {does}
+value = Value()
+"""
+
+
+def test_a_kernel_that_dies_while_outputs_are_captured(bench):
+    source = CAPTURED.format(does="os.kill(os.getpid(), 11)")
+    outcome = bench.run(bench.notebook(source, outputs=("value",)))
+    assert (outcome.status, outcome.reason.kind) == ("failed", "kernel_died")
+    assert "outputs could not be captured" in outcome.reason.message
+    assert "SIGSEGV" in outcome.reason.message
+    assert statuses(bench.executed(outcome)) == ["completed"]
+
+
+def test_a_timeout_while_outputs_are_captured(bench):
+    source = CAPTURED.format(does="threading.Event().wait()")
+    outcome = bench.run(bench.notebook(source, outputs=("value",), timeout=Timeout(soft=2)))
+    assert (outcome.status, outcome.reason.kind) == ("failed", "timed_out")
+    assert "after its last cell" in outcome.reason.message
+
+
 def test_what_is_no_notebook_is_invalid_input(bench):
     task = bench.notebook("1")
     code = msgspec.structs.replace(task.code, digest=bench.store.put(b"{}", "notebook").digest)

@@ -1,0 +1,135 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nbflow.core.frontier import Frontier
+from nbflow.core.graph import Graph
+from nbflow.core.ids import groups_of
+from nbflow.core.policies import Limits, Policy
+from nbflow.core.spec import FlowSpec, FunctionCode, NodeSpec
+
+
+def graph_of(names, *, priorities=None, flow=None, groups=None):
+    nodes = tuple(
+        NodeSpec(
+            name=name,
+            code=FunctionCode("f"),
+            policy=Policy(priority=(priorities or {}).get(name, 0)),
+        )
+        for name in names
+    )
+    return Graph(FlowSpec(name="f", nodes=nodes, limits=Limits(flow, groups or {})))
+
+
+def offered(graph, *names):
+    frontier = Frontier(graph)
+    for name in names:
+        frontier.offer(name)
+    return frontier
+
+
+def test_without_limits_all_start_by_priority_and_then_in_the_order_of_the_flow():
+    frontier = offered(graph_of("abcd", priorities={"c": 5, "a": -1}), *"dabc")
+    assert frontier.admit() == ["c", "b", "d", "a"]
+    assert frontier.held_back() == frozenset()
+
+
+def test_a_limit_on_the_flow_holds_the_rest_back_until_a_place_is_free():
+    frontier = offered(graph_of("abc", flow=2), *"abc")
+    assert frontier.admit() == ["a", "b"]
+    assert frontier.held_back() == {"c"}
+    assert frontier.admit() == []
+    frontier.release("a")
+    assert frontier.admit() == ["c"]
+
+
+def test_a_full_group_does_not_hold_back_others():
+    frontier = offered(graph_of(["m/a", "m/b", "z"], groups={"m": 1}), "m/a", "m/b", "z")
+    assert frontier.admit() == ["m/a", "z"]
+    frontier.release("z")
+    assert frontier.admit() == []
+    frontier.release("m/a")
+    assert frontier.admit() == ["m/b"]
+
+
+def test_releasing_what_holds_no_place_changes_nothing():
+    frontier = offered(graph_of("ab", flow=1), "a")
+    frontier.release("a")
+    assert frontier.admit() == ["a"]
+    frontier.offer("b")
+    frontier.release("b")
+    assert frontier.admit() == []
+
+
+def test_a_withdrawn_node_does_not_start_and_leaves_its_turn_to_the_next():
+    frontier = offered(graph_of(["m/a", "m/b", "m/c"], groups={"m": 1}), "m/a", "m/b", "m/c")
+    assert frontier.admit() == ["m/a"]
+    frontier.withdraw("m/b")
+    assert frontier.held_back() == {"m/c"}
+    frontier.release("m/a")
+    assert frontier.admit() == ["m/c"]
+
+
+def test_a_node_that_is_offered_twice_starts_once():
+    frontier = offered(graph_of("ab"), "a", "a")
+    frontier.withdraw("a")
+    frontier.offer("a")
+    assert frontier.admit() == ["a"]
+    assert frontier.admit() == []
+
+
+NAMES = ["a", "g/a", "g/b", "g/h/a", "g/h/b", "k/a", "k/b"]
+GROUPS = st.dictionaries(st.sampled_from(["g", "g/h", "k"]), st.integers(1, 3))
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["offer", "withdraw", "admit", "release"]), st.sampled_from(NAMES)),
+    max_size=40,
+)
+
+
+@given(flow=st.none() | st.integers(1, 4), groups=GROUPS, steps=STEPS)
+@settings(max_examples=200, deadline=None)
+def test_it_admits_whom_a_search_of_all_ready_nodes_would_admit(flow, groups, steps):
+    frontier = Frontier(graph_of(NAMES, flow=flow, groups=groups))
+    ready, placed = set(), []
+
+    def fits(name):
+        if flow is not None and len(placed) >= flow:
+            return False
+        return all(
+            sum(group in groups_of(other) for other in placed) < limit
+            for group, limit in groups.items()
+            if group in groups_of(name)
+        )
+
+    for step, name in [*steps, ("admit", "")]:
+        if step == "offer" and name not in placed:
+            frontier.offer(name)
+            ready.add(name)
+        elif step == "withdraw":
+            frontier.withdraw(name)
+            ready.discard(name)
+        elif step == "release":
+            frontier.release(name)
+            placed = [other for other in placed if other != name]
+        elif step == "admit":
+            expected = []
+            for candidate in NAMES:
+                if candidate in ready and fits(candidate):
+                    placed.append(candidate)
+                    expected.append(candidate)
+            ready.difference_update(expected)
+            assert frontier.admit() == expected
+        assert frontier.held_back() == ready
+
+
+@pytest.mark.timeout(30)
+def test_thousands_behind_a_small_limit_pass_one_by_one():
+    names = [f"g/n{i}" for i in range(5000)]
+    frontier = offered(graph_of(names, groups={"g": 2}), *names)
+    passed = []
+    running = frontier.admit()
+    while running:
+        passed.append(running.pop(0))
+        frontier.release(passed[-1])
+        running += frontier.admit()
+    assert passed == names
