@@ -1,5 +1,7 @@
 """What holds for every test: it leaves no process, no thread and no temporary folder behind."""
 
+import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -20,15 +22,25 @@ LIBRARY_THREADS = (
 )
 
 
-def _temporary_folders() -> set[Path]:
-    return set(Path(tempfile.gettempdir()).glob("nbflow-*"))
+@pytest.fixture(autouse=True, scope="session")
+def temporary_folder() -> Iterator[Path]:
+    """A temporary folder of this session's own, with a short path: sockets lie in it."""
+    folder = Path(tempfile.mkdtemp(prefix="nbt"))
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    yield folder
+    tempfile.tempdir = None
+    if before is None:
+        del os.environ["TMPDIR"]
+    else:
+        os.environ["TMPDIR"] = before
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind() -> Iterator[None]:
+def nothing_left_behind(temporary_folder: Path) -> Iterator[None]:
     threads = set(threading.enumerate())
     children = set(psutil.Process().children(recursive=True))
-    folders = _temporary_folders()
     yield
     for thread in set(threading.enumerate()) - threads:
         if not thread.name.startswith(LIBRARY_THREADS):
@@ -37,7 +49,8 @@ def nothing_left_behind() -> Iterator[None]:
     new_children = set(psutil.Process().children(recursive=True)) - children
     _, alive = psutil.wait_procs(new_children, timeout=GRACE_S)
     assert not alive, f"the test left processes behind: {[_told(p) for p in alive]}"
-    assert _temporary_folders() <= folders, "the test left temporary folders behind"
+    left = sorted(path.name for path in temporary_folder.glob("nbflow-*"))
+    assert not left, f"the test left temporary folders behind: {left}"
 
 
 def _told(process: psutil.Process) -> str:

@@ -13,13 +13,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("nbflow.cli.running", "Run a flow, and wait for its end."),
     "resume": ("nbflow.cli.running", "Continue a run that failed or was stopped."),
     "cancel": ("nbflow.cli.running", "Stop a run, whoever drives it."),
-    "runs": ("nbflow.cli.looking", "List the runs, newest first."),
+    "runs": ("nbflow.cli.looking", "List the runs of a home, newest first."),
     "show": ("nbflow.cli.looking", "Show how a run and its nodes stand."),
-    "events": ("nbflow.cli.looking", "Tell what has happened in a run."),
-    "logs": ("nbflow.cli.looking", "Print what a node of a run has printed."),
+    "events": ("nbflow.cli.looking", "Tell what has happened in a run, one event a line."),
+    "logs": ("nbflow.cli.looking", "Print what a node of a run has printed, cell by cell."),
     "check": ("nbflow.cli.planning", "Look for faults in a flow; run nothing."),
     "graph": ("nbflow.cli.planning", "Draw a flow; run nothing."),
-    "schema": ("nbflow.cli.planning", "Print the JSON Schema of flow files."),
+    "schema": ("nbflow.cli.planning", "Print the JSON Schema of flow files, for editors."),
 }
 
 

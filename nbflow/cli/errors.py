@@ -38,6 +38,7 @@ def guarded(body: Callable[[], object]) -> int:
         error.show()
         return USAGE
     except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except NbflowError as error:
         tell(error)

@@ -51,7 +51,8 @@ def _plain(name: str, value: Any) -> Any:
         case dict():
             return {key: _plain("", item) for key, item in value.items()}
         case _:
-            return msgspec.to_builtins(value)
+            # By way of JSON, so that tuples become lists.
+            return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _created(event: ev.RunCreated) -> str:

@@ -35,7 +35,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def wrapped(text: str, indent: str = "") -> list[str]:
-    """Return `text` in lines of at most 80 columns; what cannot be broken, such as a path, is not."""
+    """Return `text` in lines of at most 80 columns; a path or another long word stays whole."""
     return textwrap.wrap(
         text,
         _WIDTH,

@@ -25,6 +25,7 @@ from distributed.utils import silence_logging_cmgr
 
 from nbflow.cluster.worker_process import WorkerOptions
 from nbflow.core.errors import ClusterError
+from nbflow.kernels.folders import sweep
 
 #: How long a worker process may take to end by itself, in seconds.
 CLOSE_GRACE_S = 3.0
@@ -167,6 +168,7 @@ class EmbeddedCluster:
             process = await self._spawn(number, threads)
             self._processes[number] = process
             code = await process.wait()
+            sweep(process.pid)
             if self._closing:
                 return
             self._note(f"worker {number} (pid {process.pid}) {_how_it_ended(code)}")

@@ -12,7 +12,6 @@ import asyncio
 import platform
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from nbflow.artifacts import FileStore
 from nbflow.cluster.reporting import ReportBuffer
 from nbflow.core.attempts import AttemptTask, Ended, Lost, Outcome, Started, StoreRef
 from nbflow.core.ids import AttemptId
+from nbflow.worker import FunctionThreads
 from nbflow.worker import perform as perform_attempt
 
 _tasks_decoder = msgspec.msgpack.Decoder(list[AttemptTask])
@@ -57,8 +57,11 @@ class WorkerSide:
         self._stopped: set[AttemptId] = set()
         self._stores: dict[StoreRef, FileStore | None] = {}
         self._buffers: dict[str, ReportBuffer] = {}
-        self._scratch = tempfile.TemporaryDirectory(prefix="nbflow-", ignore_cleanup_errors=True)
-        self.threads = ThreadPoolExecutor(thread_name_prefix="nbflow-function")
+        # In the worker's own folder: what a killed worker leaves there goes with it.
+        self._scratch = tempfile.TemporaryDirectory(
+            prefix="nbflow-", dir=worker.local_directory, ignore_cleanup_errors=True
+        )
+        self.threads = FunctionThreads()
 
     @classmethod
     def of(cls, worker: Any) -> "WorkerSide":

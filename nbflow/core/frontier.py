@@ -90,9 +90,9 @@ class Frontier:
     def _call_up(self, node: str) -> None:
         """Let the best of those that each group of `node` holds back try again, if it has a place.
 
-        So it is done whenever a place comes free, and when whoever was called up does not take
-        it (withdrawn, or held back by another group). One for one: were all to try for each place, thousands behind a small limit would
-        queue up anew thousands of times.
+        It is done whenever a place comes free, and when whoever was called up does not take it:
+        withdrawn, or held back by another group. One for one: were all to try for each
+        place, thousands behind a small limit would queue up anew thousands of times.
         """
         for group in self._limited_groups(node):
             parked = self._parked.get(group)

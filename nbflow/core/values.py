@@ -144,7 +144,7 @@ def resolve(
             return _simplified(
                 Fields({key: resolve(item, params, output) for key, item in fields.items()})
             )
-        case Inline() | Artifact():
+        case _:  # Inline, Artifact: resolved already
             return binding
 
 
@@ -165,20 +165,15 @@ def _as_text(
 
 def describe_reference(reference: FromParam | FromOutput) -> str:
     """Return `reference` as it is written in a flow file."""
-    match reference:
-        case FromParam(name):
-            return f"${{params.{name}}}"
-        case FromOutput(node, output):
-            return f"${{{node}.{output}}}"
+    if isinstance(reference, FromParam):
+        return f"${{params.{reference.name}}}"
+    return f"${{{reference.node}.{reference.output}}}"
 
 
 def _simplified(value: Items | Fields) -> Value:
     """Turn a list or mapping that holds nothing but JSON back into `Inline`."""
-    match value:
-        case Items(items):
-            if all(isinstance(item, Inline) for item in items):
-                return Inline([item.value for item in items if isinstance(item, Inline)])
-        case Fields(fields):
-            if all(isinstance(item, Inline) for item in fields.values()):
-                return Inline({k: v.value for k, v in fields.items() if isinstance(v, Inline)})
-    return value
+    if isinstance(value, Items):
+        plain_items = [item.value for item in value.items if isinstance(item, Inline)]
+        return Inline(plain_items) if len(plain_items) == len(value.items) else value
+    plain_fields = {k: item.value for k, item in value.fields.items() if isinstance(item, Inline)}
+    return Inline(plain_fields) if len(plain_fields) == len(value.fields) else value

@@ -115,16 +115,12 @@ class FlowBuilder:
             Nodes that must end first, though nothing is received from them.
         outputs
             Variables to keep even if no other node asks for them.
-        retries
-            Tries beyond the first, or a `Retry`.
-        timeout
-            Seconds until the node is killed, or a `Timeout`.
-        memory
-            Bytes that the node may use, or a size such as ``"2GB"``.
+        retries, timeout
+            Tries beyond the first, or a `Retry`; seconds until it is killed, or a `Timeout`.
+        memory, resources
+            Bytes that it may use, or a size such as ``"2GB"``; Dask worker resources it occupies.
         priority
             Higher starts earlier.
-        resources
-            Dask worker resources that the node occupies.
         continue_on_failure
             Whether nodes that merely come `after` this one run even when it failed.
         kernel

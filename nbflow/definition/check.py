@@ -25,7 +25,7 @@ from nbflow.definition.references import PARAMS
 #: The kernel of a notebook that names none, if its language is Python.
 DEFAULT_KERNEL = "python3"
 #: So many misspelt names of one flow are compared with the known ones.
-_HINTS = 25
+_HINTS = 10
 
 
 def check(
@@ -56,6 +56,7 @@ def check(
         kernels=kernels,
         files=files or NotebookFiles(),
         hints=_Hints(),
+        node_names=listed(node.name for node in spec.nodes),
     )
     return [problem for rule in _RULES for problem in rule(flow)]
 
@@ -108,6 +109,8 @@ class _Flow:
     kernels: frozenset[str] | None
     files: NotebookFiles
     hints: _Hints
+    #: The names of its nodes, for messages; made once, because there may be many of both.
+    node_names: str
 
 
 def _not_empty(flow: _Flow) -> Iterator[Problem]:
@@ -347,7 +350,7 @@ def _notebook_params(
 
 
 def _known_nodes(flow: _Flow, name: str) -> str:
-    return sentences(flow.hints(name, flow.by_name), f"Nodes: {listed(flow.by_name)}")
+    return sentences(flow.hints(name, flow.by_name), f"Nodes: {flow.node_names}")
 
 
 def _known_params(params: Mapping[str, Any]) -> str:

@@ -205,7 +205,7 @@ def _fault(details: Any, document: Any) -> DocumentFault:
         return DocumentFault(path, f"{last!r} is not a key of {inside}", fix)
     value = _at(path, document)
     if details["loc"][-1] == "[key]":
-        what = f"the name {described(last)} in {inside} must be text"
+        what = f"the name {described(details['input'])} in {inside} must be text"
         return DocumentFault(path, what, "Write it in quotes")
     return DocumentFault(path, _misfit(path, described(value)))
 
@@ -267,7 +267,7 @@ def _misfit(path: Sequence[str | int], value: str) -> str:
             continue
         name = str(path[depth - 1])
         shown = f"{inside}: {name}" if inside in _INNER else name
-        inner = ": ".join(str(step + 1) if isinstance(step, int) else step for step in path[depth:])
+        inner = ": ".join(f"item {s + 1}" if isinstance(s, int) else s for s in path[depth:])
         instead = f"but {inner} is {value}" if inner else f"not {value}"
         return f"{shown} must be {field.description}, {instead}"
     return f"a flow file must be a mapping with flow and nodes, not {value}"

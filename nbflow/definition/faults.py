@@ -11,8 +11,6 @@ from pathlib import Path
 
 from nbflow.core.errors import Problem
 
-#: Candidates beyond this number are not compared, letter by letter, with a misspelt name.
-_CANDIDATES = 20_000
 #: Names shown when all are listed.
 _LISTED = 12
 
@@ -33,8 +31,6 @@ class Fault(ValueError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``Did you mean 'x'?``, or nothing if no known name is near."""
     candidates = list(known)
-    if len(candidates) > _CANDIDATES:
-        return ""
     same_letters = [other for other in candidates if other.casefold() == name.casefold()]
     near = same_letters or difflib.get_close_matches(name, candidates, n=1)
     return f"Did you mean {near[0]!r}?" if near else ""

@@ -112,7 +112,7 @@ def parse_notebook(data: bytes, path: str) -> Notebook:
             "Save it in notebook format 4",
         )
     _validate(raw, major, path)
-    return _inspected(raw if major == _NEWEST else _upgraded(raw, path), path)
+    return _inspected(raw if major == _NEWEST else _upgraded(raw, path))
 
 
 def _json(data: bytes, path: str) -> dict[str, Any]:
@@ -167,15 +167,13 @@ def _upgraded(raw: dict[str, Any], path: str) -> dict[str, Any]:
     return upgraded
 
 
-def _inspected(notebook: Mapping[str, Any], path: str) -> Notebook:
+def _inspected(notebook: Mapping[str, Any]) -> Notebook:
     metadata = notebook.get("metadata", {})
     kernelspec = _mapping(metadata.get("kernelspec"))
     language = kernelspec.get("language") or _mapping(metadata.get("language_info")).get("name")
     kernel = kernelspec.get("name")
-    if kernel is not None and not isinstance(kernel, str):
-        raise Fault(f"{path} names a kernel that is not text ({kernel!r})", _SAVE_HINT)
     return Notebook(
-        kernel=kernel,
+        kernel=kernel if isinstance(kernel, str) else None,
         language=str(language).lower() if language else None,
         parameters_source=_parameters_source(notebook),
     )

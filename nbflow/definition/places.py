@@ -8,6 +8,7 @@ known by the line of its call alone.
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import TypeAlias
 
@@ -21,25 +22,20 @@ def everywhere(place: str) -> Where:
 
 def caller_place() -> str:
     """Return where the nearest code outside nbflow stands: ``flow.py:12`` or ``In[3]:2``."""
-    frame = caller_frame()
-    if frame is None:
-        return "<unknown>"
+    frame = _caller()
     return f"{_shown(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
 def caller_folder() -> str | None:
     """Return the folder of the file in which the nearest code outside nbflow stands, if any."""
-    frame = caller_frame()
-    if frame is None:
-        return None
-    file = frame.f_code.co_filename
-    return os.path.dirname(os.path.abspath(file)) if os.path.isfile(file) else None  # noqa: PTH100, PTH113, PTH120 - called for every flow; no Path needed
+    file = Path(_caller().f_code.co_filename)
+    return str(file.absolute().parent) if file.is_file() else None
 
 
-def caller_frame() -> FrameType | None:
-    """Return the nearest frame outside nbflow."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - a stack of FrameInfo would cost milliseconds
-    while frame is not None and _is_own(frame.f_globals.get("__name__", "")):
+def _caller() -> FrameType:
+    """Return the nearest frame outside nbflow, or the outermost one."""
+    frame = sys._getframe(1)  # noqa: SLF001 - a stack of FrameInfo would cost milliseconds
+    while _is_own(frame.f_globals.get("__name__", "")) and frame.f_back is not None:
         frame = frame.f_back
     return frame
 

@@ -33,7 +33,7 @@ class PythonCode:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files: dict[Path, ModuleType] = {}
+        self._files: dict[str, ModuleType] = {}
 
     def attribute(self, target: str) -> Any:
         """Return what ``path.py:name`` or ``module:name`` means.
@@ -64,10 +64,9 @@ class PythonCode:
             If there is none, or it raises while it is imported.
         """
         if source.endswith(".py"):
-            path = (self._folder / source).resolve()
-            if path not in self._files:
-                self._files[path] = _run_file(path, source)
-            return self._files[path]
+            if source not in self._files:
+                self._files[source] = _run_file((self._folder / source).resolve(), source)
+            return self._files[source]
         return _import_module(source, self._folder)
 
 

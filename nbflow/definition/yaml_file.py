@@ -117,7 +117,8 @@ def _policies(written: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _node_of(path: tuple[str | int, ...]) -> str | None:
-    return str(path[1]) if len(path) > 1 and path[0] == "nodes" else None
+    names_node = len(path) > 1 and path[0] == "nodes" and isinstance(path[1], str)
+    return str(path[1]) if names_node else None
 
 
 def _unreadable(path: Path, shown: str, error: OSError) -> Problem:

@@ -70,29 +70,26 @@ class YamlSource:
 
     def __init__(self, text: str, file: str) -> None:
         self._file = file
-        self._keys: dict[int, dict[str, tuple[yaml.Node, yaml.Node]]] = {}
+        self._keys: dict[int, dict[Any, tuple[yaml.Node, yaml.Node]]] = {}
         opening, closing = _unused_characters(text)
-        loader = _Loader(_REFERENCE.sub(rf"${opening}\1{closing}", text))
+        self.value: Any = None
         try:
-            self._root: yaml.Node | None = loader.get_single_node()
+            self._loader = _Loader(_REFERENCE.sub(rf"${opening}\1{closing}", text))
+            self._root: yaml.Node | None = self._loader.get_single_node()
             if self._root is not None:
                 _put_back(self._root, {ord(opening): "{", ord(closing): "}"})
                 _refuse_repeated_keys(self._root, file)
-                self.value: Any = loader.construct_document(self._root)
-            else:
-                self.value = None
+                self.value = self._loader.construct_document(self._root)
         except yaml.YAMLError as error:
             raise _syntax_fault(error, text, file) from error
-        finally:
-            loader.dispose()
 
     def where(self, *path: Any) -> str:
         """Return ``file:line`` of the part at `path`, or of the nearest part around it."""
         line = 1 if self._root is None else self._root.start_mark.line + 1
         node = self._root
         for step in path:
-            if isinstance(node, yaml.MappingNode) and str(step) in self._entries(node):
-                key, node = self._entries(node)[str(step)]
+            if isinstance(node, yaml.MappingNode) and step in self._entries(node):
+                key, node = self._entries(node)[step]
                 line = key.start_mark.line + 1
             elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
                 node = node.value[step]
@@ -101,12 +98,12 @@ class YamlSource:
                 break
         return f"{self._file}:{line}"
 
-    def _entries(self, mapping: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """Return a mapping's entries by the text of their keys; indexed once, flows are long."""
+    def _entries(self, mapping: yaml.MappingNode) -> dict[Any, tuple[yaml.Node, yaml.Node]]:
+        """Return a mapping's entries by their keys' values; indexed once, flows are long."""
         if id(mapping) not in self._keys:
             # After construction, merged keys (<<) stand before the mapping's own, which win.
             self._keys[id(mapping)] = {
-                str(key.value): (key, value)
+                self._loader.construct_object(key): (key, value)
                 for key, value in mapping.value
                 if isinstance(key, yaml.ScalarNode)
             }
@@ -154,30 +151,21 @@ def _refuse_repeated_keys(root: yaml.Node, file: str) -> None:
     for node in _all_nodes(root):
         if not isinstance(node, yaml.MappingNode):
             continue
-        lines: dict[tuple[str, str], int] = {}
+        first: dict[tuple[str, str], int] = {}
         for key, _value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 continue
             line = key.start_mark.line + 1
-            first = lines.setdefault((key.tag, key.value), line)
-            if first != line or _repeated_in_line(node, key):
+            if (key.tag, key.value) in first:
                 raise SyntaxFault(
                     Problem(
                         place=f"{file}:{line}",
-                        what=f"the key {key.value!r} stands here and at line {first} already",
+                        what=f"the key {key.value!r} stands here and at line "
+                        f"{first[key.tag, key.value]} already",
                         fix="Rename or remove one of them",
                     )
                 )
-
-
-def _repeated_in_line(mapping: yaml.MappingNode, key: yaml.ScalarNode) -> bool:
-    return any(
-        other is not key
-        and isinstance(other, yaml.ScalarNode)
-        and (other.tag, other.value) == (key.tag, key.value)
-        and other.start_mark.line == key.start_mark.line
-        for other, _value in mapping.value
-    )
+            first[key.tag, key.value] = line
 
 
 def _syntax_fault(error: yaml.YAMLError, text: str, file: str) -> SyntaxFault:

@@ -6,7 +6,9 @@ between two paintings are coalesced, since a painter always takes a fresh view. 
 move because a painting comes at least every `idle_s`.
 
 The thread is a daemon, so it never keeps a process alive. It ends by itself after it has
-painted a run that has ended, and soon after `stop`.
+painted a run that has ended, and soon after `stop`. If the view or the painter raises, it ends
+too, and keeps the error for whoever owns the display: a traceback in the midst of
+a picture helps nobody.
 """
 
 import threading
@@ -43,6 +45,8 @@ class Watcher:
         Longest time between two paintings.
     name
         The thread's name.
+    failed
+        Called in the thread, as its last act, with the exception that ended it.
     """
 
     def __init__(
@@ -54,14 +58,18 @@ class Watcher:
         interval_s: float,
         idle_s: float,
         name: str,
+        failed: Callable[[Exception], None] | None = None,
     ) -> None:
         self._view = view
         self._wait_changed = wait_changed
         self._paint = paint
         self._interval_s = interval_s
         self._idle_s = idle_s
+        self._failed = failed
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+        #: What ended the thread before its time.
+        self.error: Exception | None = None
 
     @property
     def alive(self) -> bool:
@@ -78,6 +86,14 @@ class Watcher:
         if self.alive and threading.current_thread() is not self._thread:
             self._thread.join()
 
+    def _main(self) -> None:
+        try:
+            self._watch()
+        except Exception as error:  # noqa: BLE001 - kept, and told to the display's owner
+            self.error = error
+            if self._failed is not None:
+                self._failed(error)
+
     def _watch(self) -> None:
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -86,7 +102,9 @@ class Watcher:
             if view.run.status in RUN_ENDED:
                 return
             work_s = time.monotonic() - began
-            if self._stopping.wait(max(self._interval_s, _REST_PER_WORK * work_s)):
+            # What nobody drives may be driven again, by another process, but not within a moment.
+            least_s = self._interval_s if view.driven else self._idle_s
+            if self._stopping.wait(max(least_s, _REST_PER_WORK * work_s)):
                 return
             # If the change came during the rest above and is not reported again, it is
             # painted after `idle_s` at the latest.

@@ -5,6 +5,7 @@ folders easily exceed; so the folder lies in the first place that is short enoug
 Only its owner may enter it: who can open the sockets can run code.
 """
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,19 +16,27 @@ _LOG_LINES = 12
 _LOG_TAIL_BYTES = 8192
 
 
+def sweep(pid: int) -> None:
+    """Remove the folders of kernels that a process of this pid started; it has ended."""
+    for place in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - where `KernelFolder` puts them
+        for left in Path(place).glob(f"nbflow-k-{pid}-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 class KernelFolder:
     """One kernel's folder, made now and removed by `remove`."""
 
     def __init__(self) -> None:
         places = [tempfile.gettempdir(), "/tmp"]  # noqa: S108 - a fresh private folder inside it
         short = [place for place in places if self._fits(place)]
-        self.path = Path(tempfile.mkdtemp(prefix="nbflow-k-", dir=short[0] if short else None))
+        prefix = f"nbflow-k-{os.getpid()}-"
+        self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=short[0] if short else None))
         #: Whether sockets can lie in it.
         self.holds_sockets = bool(short)
 
     @staticmethod
     def _fits(place: str) -> bool:
-        return Path(place).is_dir() and len(f"{place}/nbflow-k-12345678/k-5") <= _SOCKET_PATH_LIMIT
+        return Path(place).is_dir() and len(f"{place}/nbflow-k-1234567-12345678/k-5") <= _SOCKET_PATH_LIMIT
 
     @property
     def connection_file(self) -> str:

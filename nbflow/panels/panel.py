@@ -12,6 +12,7 @@ Once the kernel has died nothing can be updated, so the header says when it last
 import threading
 import time
 from collections.abc import Callable, Iterator
+from html import escape
 from typing import Any
 
 import ipywidgets
@@ -20,7 +21,7 @@ from nbflow.core.states import RUN_ENDED, RunStatus
 from nbflow.core.view import RunView
 from nbflow.drawing.lines import finished, shown_status
 from nbflow.drawing.watch import ViewSource, WaitChanged, Watcher
-from nbflow.drawing.words import plural
+from nbflow.drawing.words import one_line, plural
 from nbflow.panels.html import MAX_ROWS, header_html, panel_html, table_html
 from nbflow.panels.style import STYLE
 
@@ -96,6 +97,7 @@ class RunPanel:
             interval_s=_INTERVAL_S,
             idle_s=_IDLE_S,
             name="nbflow-panel",
+            failed=self._show_failure,
         )
         self._watcher.start()
 
@@ -134,6 +136,10 @@ class RunPanel:
         self._table.value = table_html(view, now, self._max_rows)
         with self._lock:
             self._show_button(view.run.status)
+
+    def _show_failure(self, error: Exception) -> None:
+        what = escape(one_line(f"{type(error).__name__}: {error}"))
+        self._header.value += f'<div class="nbflow">! the panel has stopped: {what}</div>'
 
     def _show_button(self, status: RunStatus) -> None:
         going = status not in RUN_ENDED

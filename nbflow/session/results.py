@@ -115,7 +115,8 @@ class NodeHandle:
         import nbformat  # lazy: a script that only looks at outputs does not need it
 
         kept = self._node.notebook
-        if kept is not None:
+        # While an attempt runs, what is kept is an earlier one's.
+        if kept is not None and self._node.state is not NodeState.RUNNING:
             return nbformat.reads(self._store.get(kept.digest).decode(), as_version=4)
         path = self.notebook_path
         if path is None or not path.is_file():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow.core.errors import RunCancelled, RunFailed
 from nbflow.core.states import RunStatus
-from nbflow.cli.progress import progress_display
+from nbflow.panels.terminal import progress_display
 from nbflow.session.home import located
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import get_args
 
 from nbflow.core.machine import obligations
-from nbflow.core.run import NodeRun, Run, missing_upstream, retry_owed, settled, spoils
+from nbflow.core.run import NodeRun, Run, missing_upstream, settled, spoils
 from nbflow.core.states import (
     ENDED,
     IN_FLIGHT,
@@ -122,13 +122,11 @@ def _broken_success(run: Run, name: str, node: NodeRun) -> Iterator[str]:
         yield f"a success must have the outputs that were asked for, {absent} too"
 
 
-def _broken_failure(run: Run, name: str, node: NodeRun) -> Iterator[str]:
+def _broken_failure(_run: Run, _name: str, node: NodeRun) -> Iterator[str]:
     if node.reason is None or node.reason.kind not in get_args(FailureKind):
         yield "a failure must carry a reason of failure"
     if node.failures == 0:
         yield "a failure must have been counted"
-    if retry_owed(run, name, node) and run.status in RUN_ENDED:
-        yield "a run must not end while a retry is owed"
 
 
 def _broken_skip(_run: Run, _name: str, node: NodeRun) -> Iterator[str]:

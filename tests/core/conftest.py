@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import msgspec
 import pytest
 
 from nbflow.core import events as ev
@@ -107,13 +106,3 @@ def story() -> Callable[..., Story]:
 @pytest.fixture
 def node():
     return make_node
-
-
-@pytest.fixture
-def same_run():
-    """Whether two runs are equal in everything but the identity of their graph."""
-
-    def same(one: m.Run, other: m.Run) -> bool:
-        return one == msgspec.structs.replace(other, graph=one.graph)
-
-    return same

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,6 +69,13 @@ def test_ties_are_broken_in_flow_order():
     assert graph.topological_order() == ("a", "late", "z", "b")
 
 
+def test_graphs_of_one_specification_are_equal():
+    flow, other = flow_after({"a": [], "b": ["a"]}), flow_after({"a": [], "b": []})
+    assert Graph(flow) == Graph(flow)
+    assert Graph(flow) != Graph(other)
+    assert Graph(flow) != flow
+
+
 def test_a_cycle_is_named():
     flow = flow_after({"a": [], "b": ["a", "d"], "c": ["b"], "d": ["c"]})
     with pytest.raises(ValueError, match="the graph has a cycle: ") as caught:
@@ -112,7 +121,7 @@ def test_a_graph_has_an_order_that_respects_its_edges_or_a_cycle_that_is_real(up
     if cycle:
         assert cycle[0] == cycle[-1]
         assert len(set(cycle)) == len(cycle) - 1
-        for before, after in zip(cycle, cycle[1:], strict=False):
+        for before, after in pairwise(cycle):
             assert before in upstream[after]
         with pytest.raises(ValueError, match="cycle"):
             Graph(flow_after(upstream)).topological_order()

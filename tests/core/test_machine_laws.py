@@ -2,7 +2,6 @@
 
 import random
 
-import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -201,8 +200,7 @@ class AnyLegalOrder(RuleBasedStateMachine):
 
     @invariant()
     def replay_equals_life(self):
-        replayed = m.replay(self.driver.records)
-        assert msgspec.structs.replace(replayed, graph=self.run.graph) == self.run
+        assert m.replay(self.driver.records) == self.run
 
     @invariant()
     def nothing_owed_was_left_unsaid(self):
@@ -234,7 +232,7 @@ class AnyLegalOrder(RuleBasedStateMachine):
 
 
 TestAnyLegalOrder = AnyLegalOrder.TestCase
-TestAnyLegalOrder.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestAnyLegalOrder.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 
 
 def ancestors(run, name):

@@ -1,6 +1,9 @@
 import hashlib
 import inspect
+import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -203,7 +206,7 @@ def test_limits_and_defaults():
         "f", defaults={"retries": 2, "memory": "1kB"}, max_concurrent=4, limits={"g": 1}
     )
     flow.task(lambda: 1, name="g/a")
-    flow.task(lambda: 1, name="g/b", retries=0)
+    flow.task(lambda: 1, name="g/b", retries=0, after=None)
     spec = flow.spec()
     assert spec.limits == Limits(flow=4, groups={"g": 1})
     assert spec.nodes[0].policy == Policy(retries=Retry(2), memory_bytes=1000)
@@ -232,6 +235,10 @@ def test_relative_paths(folder, monkeypatch, write_notebook):
 
 
 def a_task(a, b=1): ...
+
+
+def a_generator():
+    yield 1
 
 
 def build_duplicate(flow):
@@ -344,6 +351,11 @@ FAULTY = {
         "'retry' is not a policy",
         "Did you mean 'retries'?",
     ),
+    "generator": (
+        lambda flow: flow.task(a_generator),
+        "the function is a generator",
+        "Return a list",
+    ),
     "limit": (
         lambda _flow: FlowBuilder("f", max_concurrent=0),
         "a limit of concurrent nodes must be a whole number, 1 or more, not 0",
@@ -392,6 +404,24 @@ def test_places_skip_the_code_of_nbflow_itself():
     flow = SessionFlow("f")
     assert flow.spec().place.split(":")[0].endswith("test_builder.py")
     assert nbflow.definition.__name__ not in flow.spec().place
+
+
+def test_in_a_notebook_a_place_is_a_cell(folder):
+    program = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance(history_length=0)\n"
+        "shell.run_cell('import nbflow.definition as d', store_history=True)\n"
+        "shell.run_cell('x = 1\\nflow = d.FlowBuilder(5)', store_history=True)\n"
+        "shell.run_cell('print(flow.check()[0])', store_history=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "IPYTHONDIR": str(folder)},
+    )
+    assert done.stdout.strip() == "In[2]:2: a flow's name must be text, not 5. Name it"
 
 
 def noop(x=None):

@@ -1,3 +1,6 @@
+# ruff: noqa: E501 - messages stand here as people read them
+import time
+
 import pytest
 
 from nbflow.core.errors import DefinitionError
@@ -172,6 +175,13 @@ FAULTS = {
             "flow.yaml:2: this is not valid YAML: expected a single document in the stream that "
             "begins at line 1: but found another document. "
             "Keep one flow in a file, and remove the line ---"
+        ),
+    ),
+    "a key that is a list": (
+        "flow: f\n? [a, b]\n: 1\n",
+        (
+            "flow.yaml:2: this is not valid YAML: while constructing a mapping that begins at line 1: "
+            "found unhashable key. Use text as keys"
         ),
     ),
     "a node twice": (
@@ -467,3 +477,14 @@ def test_where_finds_the_nearest_known_part():
     assert source.where("b", "c") == "f.yaml:4"
     assert source.where() == "f.yaml:1"
     assert source.where("zzz") == "f.yaml:1"
+
+
+def test_a_file_of_ten_thousand_nodes_is_read_in_time(load, folder):
+    (folder / "steps.py").write_text("def step(x=None): return x\n")
+    links = (f"  n{i}: {{function: 'steps.py:step', after: n{i - 1}}}\n" for i in range(1, 10_000))
+    text = "flow: f\nnodes:\n  n0: {function: 'steps.py:step'}\n" + "".join(links)
+    started = time.process_time()
+    flow = load(text)
+    assert time.process_time() - started < 10
+    assert flow.check() == []
+    assert flow.spec().nodes[9_999].place == "flow.yaml:10002"

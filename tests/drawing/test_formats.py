@@ -149,6 +149,24 @@ def test_svg_labels_of_a_crossing_do_not_cover_each_other():
             assert apart or abs(y + h / 2 - other_y - other_h / 2) * 2 >= h + other_h - 0.3
 
 
+@pytest.mark.parametrize("siblings", [0, 40])
+def test_svg_leads_long_edges_around_the_boxes_between(siblings):
+    chain = [node("a"), node("b", "a.x"), node("c", "b.x"), node("d", "c.x", "a.far")]
+    more = [node(f"a_rather_long_name_{i}", "a.x") for i in range(siblings)]
+    root = ET.fromstring(render(Graph(flow(*chain, *more)), "svg"))
+    (path,) = [
+        path for path in root.findall(f"{SVG}path") if path.find(f"{SVG}title").text == "a → d: far"
+    ]
+    numbers = [float(text) for text in re.findall(r"[\d.]+", path.get("d"))]
+    points = list(zip(numbers[::2], numbers[1::2], strict=True))
+    assert len(points) == 16, "from a, past b and c, to d: five curves"
+    for group in root.findall(f"{SVG}g"):
+        if group.find(f"{SVG}title").text[:2] in ("b:", "c:"):
+            box = group.find(f"{SVG}rect")
+            x, y, w, h = (float(box.get(key)) for key in ("x", "y", "width", "height"))
+            assert not [p for p in points if x < p[0] < x + w and y < p[1] < y + h]
+
+
 def test_svg_runs_to_the_right_where_a_page_is_too_narrow():
     fits = [node(f"a_rather_long_name_{i}", "load.rows") for i in range(30)]
     root = ET.fromstring(render(Graph(flow(node("load"), *fits)), "svg"))

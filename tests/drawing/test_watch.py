@@ -80,6 +80,34 @@ def test_stop_before_start_and_twice_is_harmless(watcher):
     assert not watcher.alive
 
 
+def test_an_error_ends_the_thread_and_is_kept(stage):
+    told = []
+    broken = Watcher(
+        [].pop, stage.wait_changed, print, interval_s=0, idle_s=0.01, name="x", failed=told.append
+    )
+    broken.start()
+    broken._thread.join(WAIT_S)
+    assert isinstance(broken.error, IndexError)
+    assert told == [broken.error]
+
+
+def test_a_run_without_a_driver_is_watched_at_leisure(stage, painter):
+    stage.driven = False
+    waited = []
+    slow = Watcher(
+        stage.view,
+        lambda s: waited.append(s) or True,
+        painter,
+        interval_s=0,
+        idle_s=60,
+        name="slow",
+    )
+    slow.start()
+    assert painter.until(stage.run.seq)
+    slow.stop()
+    assert waited == []
+
+
 def test_changes_while_painting_are_coalesced(stage):
     busy, go_on = threading.Event(), threading.Event()
     seqs = []

@@ -15,8 +15,6 @@ import psutil
 import pytest
 from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "drawing"))
-
 #: Generous: a cold JupyterLab on a busy machine. In seconds.
 START_S = 120
 STOP_S = 30

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-STAGE = Path(__file__).parents[1] / "drawing"
+STAGE = Path(__file__).parents[1] / "support"
 
 SETUP = f"""
 import sys

@@ -98,6 +98,14 @@ def test_it_displays_as_a_widget_with_a_snapshot_beside(stage, panel):
     assert bundle["text/plain"] == "run sales-1: running, 0/5 nodes"
 
 
+def test_a_view_that_breaks_is_shown_as_such(stage, asked):
+    views = [stage.view()]
+    panel = RunPanel(views.pop, stage.wait_changed, lambda: None, clock=stage.clock)
+    until(panel._header, "value", lambda html: "the panel has stopped: IndexError" in html)
+    assert "sales" in panel._header.value
+    panel.close()
+
+
 def test_a_closed_panel_leaves_a_snapshot_and_no_widget(stage):
     before = set(_instances)
     panel = RunPanel(stage.view, stage.wait_changed, lambda: None, clock=stage.clock)

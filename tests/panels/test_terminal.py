@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nbflow.cli.progress import LineProgress, TerminalProgress, progress_display
+from nbflow.panels.terminal import LineProgress, TerminalProgress, progress_display
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "drawing"))
 from staged_run import StagedRun, node
 
 WAIT_S = 20.0
@@ -223,7 +222,6 @@ def test_the_cursor_comes_back_although_the_run_raises(stage, terminal):
     assert set(threading.enumerate()) == before
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_cursor_comes_back_although_the_view_is_broken(stage, terminal):
     views = [stage.view()]
     progress = TerminalProgress(views.pop, stage.wait_changed, terminal, stage.clock)
@@ -234,6 +232,26 @@ def test_the_cursor_comes_back_although_the_view_is_broken(stage, terminal):
     assert terminal.getvalue().rindex("\x1b[?25h") > terminal.getvalue().rindex("\x1b[?25l")
 
 
+def test_what_broke_in_the_thread_is_raised_at_the_end(stage):
+    out = Output()
+    views = [stage.view(), stage.view()]
+    progress = LineProgress(lambda: views.pop(0), stage.wait_changed, out, stage.clock)
+    progress.start()
+    progress._watcher._thread.join(WAIT_S)
+    views.append(stage.view())
+    with pytest.raises(IndexError):
+        progress.stop()
+    assert "running" in out.lines[-1]
+
+
+def test_the_error_of_the_run_is_not_hidden_by_one_of_its_display(stage):
+    views = [stage.view()]
+    progress = LineProgress(lambda: views.pop(0), stage.wait_changed, Output(), stage.clock)
+    with pytest.raises(OSError, match="cluster is gone") as raised, progress:
+        raise OSError("cluster is gone")
+    assert "IndexError" in raised.value.__notes__[0]
+
+
 def test_rich_is_loaded_only_for_a_terminal():
-    code = "import sys, nbflow.cli.progress; assert 'rich' not in sys.modules"
+    code = "import sys, nbflow.panels.terminal; assert 'rich' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -62,7 +62,14 @@ class ProgressDisplay(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except Exception as trouble:
+            if error is None:
+                raise
+            # What ended the run matters more than that its picture could not be finished.
+            if trouble is not error:
+                error.add_note(f"Its progress could not be shown either: {trouble!r}")
 
 
 def progress_display(
@@ -128,6 +135,8 @@ class LineProgress(ProgressDisplay):
         view = self._view()
         self._tell(view)
         self._write([_summary(view, _elapsed_s(view, self._began_at, self._clock()))])
+        if self._watcher.error is not None:
+            raise self._watcher.error
 
     def _tell(self, view: RunView) -> None:
         assert self._news is not None, "start() makes it before the thread"
@@ -196,6 +205,8 @@ class TerminalProgress(ProgressDisplay):
             self._paint(self._view(), last=True)
         finally:
             self._live.stop()
+        if self._watcher.error is not None:
+            raise self._watcher.error
 
     def _paint(self, view: RunView, *, last: bool = False) -> None:
         assert self._live is not None, "start() makes it before the thread"

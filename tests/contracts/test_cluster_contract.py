@@ -1,0 +1,201 @@
+"""What every cluster owes its driver, on the fake and on Dask with real worker processes."""
+
+import asyncio
+import hashlib
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import cloudpickle
+import pytest
+
+from nbflow.artifacts import FileStore
+from nbflow.cluster import DaskCluster, Embedded
+from nbflow.core.attempts import AttemptTask, Ended, Lost, Report, Started, WorkerNote
+from nbflow.core.ids import AttemptId
+from nbflow.core.spec import FunctionCode
+from nbflow.core.values import Inline
+from nbflow.testing import FakeCluster
+
+
+# Workers cannot import this module, so its functions travel whole.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+class Desk:
+    """Where a test, in the driver's place, hands over attempts and reads reports."""
+
+    def __init__(self, cluster, store: FileStore) -> None:
+        self.cluster = cluster
+        self.store = store
+        self.reports: list[Report] = []
+        self._changed = asyncio.Event()
+
+    def put(self, report: Report) -> None:
+        self.reports.append(report)
+        self._changed.set()
+
+    def task(self, node: str, function: Callable, number: int = 1, **params) -> AttemptTask:
+        data = cloudpickle.dumps(function)
+        self.store.put(data, "pickle")
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        return AttemptTask(
+            id=AttemptId("run", node, number, 1),
+            code=FunctionCode(node, digest),
+            params={name: Inline(value) for name, value in params.items()},
+            outputs=("result",),
+            store=self.store.ref,
+        )
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(60):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def started(self) -> list[str]:
+        return [report.id.node for report in self.reports if isinstance(report, Started)]
+
+    def ended(self) -> dict[str, str]:
+        return {
+            report.outcome.id.node: report.outcome.status
+            for report in self.reports
+            if isinstance(report, Ended)
+        }
+
+
+def fake() -> FakeCluster:
+    """Return a fake whose attempts do what their function would, on the same thread."""
+
+    async def behave(task: AttemptTask):
+        if task.code.label.startswith("wait"):
+            await asyncio.Event().wait()
+        if task.code.label.startswith("fail"):
+            raise ValueError("no")
+        return {"result": Inline(task.params["x"].value + 1)}
+
+    return FakeCluster(behave, clock=time.time)
+
+
+def dask() -> DaskCluster:
+    return DaskCluster(Embedded(workers=2, threads=2), clock=time.time)
+
+
+def plus_one(x):
+    return x + 1
+
+
+def fail(x):
+    raise ValueError("no")
+
+
+async def wait(x):
+    import asyncio
+
+    await asyncio.Event().wait()
+
+
+@pytest.fixture(params=[fake, dask])
+def desk(request, tmp_path):
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Desk]:
+        it = Desk(request.param(), FileStore.open(tmp_path / "store"))
+        try:
+            await it.cluster.start(it.put)
+            await it.cluster.survey(it.store.ref)
+            yield it
+        finally:
+            await it.cluster.close()
+
+    return opened
+
+
+def test_attempts_start_once_and_end_once(desk) -> None:
+    async def main() -> None:
+        async with desk() as it:
+            await it.cluster.submit([it.task(f"n{i}", plus_one, x=i) for i in range(50)])
+            await it.until(lambda: len(it.ended()) == 50)
+            assert sorted(it.started()) == sorted(f"n{i}" for i in range(50))
+            outcomes = [r.outcome for r in it.reports if isinstance(r, Ended)]
+            assert len(outcomes) == 50
+            for outcome in outcomes:
+                assert outcome.status == "succeeded"
+                assert outcome.outputs == {"result": Inline(int(outcome.id.node[1:]) + 1)}
+                assert outcome.started_at <= outcome.ended_at
+
+    asyncio.run(main())
+
+
+def test_each_attempt_is_announced_before_it_ends(desk) -> None:
+    async def main() -> None:
+        async with desk() as it:
+            await it.cluster.submit([it.task(f"n{i}", plus_one, x=i) for i in range(20)])
+            await it.until(lambda: len(it.ended()) == 20)
+            order = [
+                (type(r).__name__, r.id.node if isinstance(r, Started) else r.outcome.id.node)
+                for r in it.reports
+                if isinstance(r, (Started, Ended))
+            ]
+            for i in range(20):
+                assert order.index(("Started", f"n{i}")) < order.index(("Ended", f"n{i}"))
+
+    asyncio.run(main())
+
+
+def test_a_failure_is_an_outcome(desk) -> None:
+    async def main() -> None:
+        async with desk() as it:
+            await it.cluster.submit([it.task("fail", fail, x=1), it.task("n", plus_one, x=1)])
+            await it.until(lambda: len(it.ended()) == 2)
+            assert it.ended() == {"fail": "failed", "n": "succeeded"}
+            (failed,) = (
+                r.outcome for r in it.reports if isinstance(r, Ended) and r.outcome.reason
+            )
+            assert failed.reason.kind == "error"
+            assert "ValueError" in failed.reason.message
+
+    asyncio.run(main())
+
+
+def test_a_running_attempt_that_is_cancelled_says_that_it_was_stopped(desk) -> None:
+    async def main() -> None:
+        async with desk() as it:
+            task = it.task("wait", wait, x=1)
+            await it.cluster.submit([task])
+            await it.until(lambda: it.started() == ["wait"])
+            await it.cluster.cancel([task.id])
+            await it.until(lambda: bool(it.ended()))
+            assert it.ended() == {"wait": "stopped"}
+
+    asyncio.run(main())
+
+
+def test_cancelling_many_at_once_ends_them_all(desk) -> None:
+    async def main() -> None:
+        async with desk() as it:
+            tasks = [it.task(f"wait{i}", wait, x=1) for i in range(12)]
+            await it.cluster.submit(tasks)
+            await it.until(lambda: bool(it.started()))
+            await it.cluster.cancel([task.id for task in tasks])
+            await it.until(lambda: len(it.ended()) == 12)
+            assert set(it.ended().values()) == {"stopped"}
+            assert not [r for r in it.reports if isinstance(r, (Lost, WorkerNote))]
+
+    asyncio.run(main())
+
+
+def test_cancelling_what_has_ended_does_nothing(desk) -> None:
+    async def main() -> None:
+        async with desk() as it:
+            task = it.task("n", plus_one, x=1)
+            await it.cluster.submit([task])
+            await it.until(lambda: bool(it.ended()))
+            count = len(it.reports)
+            await it.cluster.cancel([task.id])
+            await it.cluster.submit([it.task("m", plus_one, x=1)])
+            await it.until(lambda: "m" in it.ended())
+            assert [r for r in it.reports[count:] if getattr(r, "id", None) == task.id] == []
+            assert it.ended()["n"] == "succeeded"
+
+    asyncio.run(main())

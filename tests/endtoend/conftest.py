@@ -1,0 +1,101 @@
+"""Clusters that are somebody else's, and notebooks to run."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from watchpoint import until
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+
+def write_notebook(path: Path, *cells: str, parameters: str = "") -> Path:
+    """Write a Python notebook with these code cells, the first of them tagged `parameters`."""
+    written = [nbformat.v4.new_code_cell(source) for source in cells]
+    if parameters:
+        tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+        written.insert(0, tagged)
+    nbformat.write(nbformat.v4.new_notebook(cells=written, metadata={"kernelspec": KERNEL}), path)
+    return path
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Callable[..., Path]:
+    """Write a notebook into the test's folder."""
+
+    def write(name: str, *cells: str, parameters: str = "") -> Path:
+        return write_notebook(tmp_path / name, *cells, parameters=parameters)
+
+    return write
+
+
+class OutsideCluster:
+    """A scheduler and workers started by hand, as a team's cluster is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "scheduler.json"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._run(
+            "dask scheduler --host 127.0.0.1 --port 0 --no-dashboard "
+            f"--dashboard-address 127.0.0.1:0 --scheduler-file {self.file}"
+        )
+        until(lambda: self.file.exists() and self.file.read_text().endswith("}"))
+
+    @property
+    def address(self) -> str:
+        return str(json.loads(self.file.read_text())["address"])
+
+    def add_worker(self, *options: str, preamble: str = "", folder: Path | None = None):
+        """Start a worker; `preamble` is Python that it runs before anything else."""
+        program = f"{preamble}\nfrom distributed.cli.dask_worker import main\nmain()"
+        return self._run(
+            [
+                *(sys.executable, "-c", program, "--scheduler-file", str(self.file)),
+                *("--host", "127.0.0.1", "--no-nanny", "--no-dashboard"),
+                *("--dashboard-address", "127.0.0.1:0", "--nthreads", "2"),
+                *("--local-directory", str(folder or self.folder), *options),
+            ]
+        )
+
+    def close(self) -> None:
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            process.wait()
+
+    def _run(self, command: str | list[str]):
+        if isinstance(command, str):
+            command = [sys.executable, "-m", *command.split()]
+        log = (self.folder / f"log-{len(self.processes)}").open("wb")
+        with log:
+            process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        self.processes.append(process)
+        return process
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Iterator[OutsideCluster]:
+    """A running scheduler without workers."""
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    cluster = OutsideCluster(folder)
+    try:
+        yield cluster
+    finally:
+        cluster.close()

@@ -1,0 +1,283 @@
+"""Whole runs as a user starts them: real worker processes, real kernels."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from watchpoint import until
+
+import nbflow
+
+
+def test_the_pipeline_of_the_readme(tmp_path, notebook) -> None:
+    notebook("extract.ipynb", "rows = [1, 2, 3]\nseen = date", parameters="date = ''")
+    notebook(
+        "clean.ipynb",
+        "import pandas as pd\ntable = pd.DataFrame({'x': rows, 'y': [r * 2.0 for r in rows]})",
+        parameters="rows = []",
+    )
+    notebook("train.ipynb", "model = {'slope': table.y.sum() / table.x.sum()}", parameters="table = None")
+    notebook("report.ipynb", "print('done')")
+    flow = nbflow.Flow("sales", params={"date": "2026-01-01"}, base_dir=tmp_path)
+    extract = flow.notebook(
+        "extract.ipynb", params={"date": flow.param("date")}, outputs=["seen"]
+    )
+    clean = flow.notebook("clean.ipynb", params={"rows": extract["rows"]})
+    train = flow.notebook(
+        "train.ipynb",
+        params={"table": clean["table"]},
+        name="train",
+        retries=nbflow.Retry(3, backoff=2.0),
+        timeout=nbflow.Timeout(soft=300, hard=600),
+        memory="2GB",
+        priority=10,
+        resources={"GPU": 1},
+    )
+    flow.notebook("report.ipynb", after=[train])
+
+    @flow.task
+    def score(model=train["model"]) -> float:
+        print("scoring")
+        return float(model["slope"])
+
+    run = flow.run(
+        date="2026-02-01",
+        cluster=nbflow.Embedded(workers=2, resources={"GPU": 1}),
+        output_dir=tmp_path / "out",
+        progress=False,
+    )
+
+    assert run.status == "succeeded"
+    assert run["extract"].outputs["seen"] == "2026-02-01"
+    expected = pd.DataFrame({"x": [1, 2, 3], "y": [2.0, 4.0, 6.0]})
+    pd.testing.assert_frame_equal(run["clean"].outputs["table"], expected)
+    assert run["score"].outputs["result"] == 2.0
+    assert run["score"].logs == "scoring\n"
+    assert run["report"].notebook_path == tmp_path / "out" / "report.ipynb"
+    assert run["report"].notebook.cells[0].outputs[0].text == "done\n"
+    assert "done" in run["report"].logs
+    assert [record.type for record in run["train"].story] == [
+        "AttemptScheduled",
+        "AttemptStarted",
+        "AttemptSucceeded",
+    ]
+    assert (tmp_path / ".nbflow" / "journal.sqlite").is_file()
+
+
+def test_values_of_any_kind_pass_through_functions_unchanged(tmp_path) -> None:
+    flow = nbflow.Flow("kinds", base_dir=tmp_path)
+    values = {
+        "array": np.arange(6).reshape(2, 3),
+        "table": pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}),
+        "pair": (1, {"nested": float("inf")}),
+        "text": "ünïcode",
+        "nothing": None,
+        "large": list(range(20_000)),
+    }
+
+    @flow.task(outputs=list(values), params={"given": values})
+    def make(given):
+        return given
+
+    @flow.task
+    def types(got={name: make[name] for name in values}):
+        return {name: type(value).__name__ for name, value in got.items()}
+
+    run = flow.run(progress=False)
+
+    outputs = run["make"].outputs
+    np.testing.assert_array_equal(outputs["array"], values["array"])
+    pd.testing.assert_frame_equal(outputs["table"], values["table"])
+    assert [outputs[name] for name in ("pair", "text", "nothing", "large")] == [
+        values[name] for name in ("pair", "text", "nothing", "large")
+    ]
+    assert run["types"].outputs["result"] == {
+        name: type(value).__name__ for name, value in values.items()
+    }
+
+
+def test_a_failure_is_raised_and_can_be_resumed_after_it_is_mended(tmp_path) -> None:
+    flow = nbflow.Flow("mend", base_dir=tmp_path)
+    marker, ran = tmp_path / "there", tmp_path / "ran"
+
+    @flow.task
+    def first():
+        with ran.open("a") as file:
+            file.write("first\n")
+        return 1
+
+    @flow.task
+    def second(x=first["result"]):
+        with marker.open() as file:
+            return x + len(file.read())
+
+    @flow.task
+    def third(x=second["result"]):
+        return x * 10
+
+    with pytest.raises(nbflow.RunFailed, match="FileNotFoundError") as failure:
+        flow.run(progress=False)
+    run = failure.value.run
+    assert run["second"].status == "failed"
+    assert run["second"].error.type == "FileNotFoundError"
+    assert run["third"].reason.kind == "upstream_failed"
+
+    marker.write_text("four")
+    run.resume(progress=False)
+
+    assert run.status == "succeeded"
+    assert run["third"].outputs["result"] == 50
+    assert ran.read_text() == "first\n"
+    assert nbflow.attach(run.id, home=run.home)["third"].outputs["result"] == 50
+    (summary,) = nbflow.runs(home=run.home)
+    assert (summary.id, summary.status, summary.counts) == (run.id, "succeeded", {"succeeded": 3})
+
+
+def test_a_run_is_awaited_in_a_running_loop_without_blocking_it(tmp_path) -> None:
+    flow = nbflow.Flow("awaited", base_dir=tmp_path)
+    go = tmp_path / "go"
+
+    @flow.task
+    async def slow():
+        import asyncio
+
+        while not go.exists():
+            await asyncio.sleep(0.01)
+        return 7
+
+    async def main():
+        run = flow.start()
+        assert run.status == "running"
+        go.touch()
+        done = await run
+        return done["slow"].outputs["result"]
+
+    assert asyncio.run(main()) == 7
+
+
+def test_cancel_stops_a_kernel_and_keeps_its_partial_notebook(tmp_path, notebook) -> None:
+    path = tmp_path / "begun"
+    notebook("long.ipynb", "print('before')", f"open({str(path)!r}, 'w').close()\nimport time\ntime.sleep(600)")
+    notebook("after.ipynb", "1")
+    flow = nbflow.Flow("cancelled", base_dir=tmp_path)
+    long = flow.notebook("long.ipynb")
+    flow.notebook("after.ipynb", after=[long])
+    run = flow.start()
+    until(path.exists)
+    began = time.monotonic()
+
+    run.cancel()
+    status = run.wait(60)
+
+    assert status == "cancelled"
+    assert time.monotonic() - began < 20
+    assert {name: str(run[name].status) for name in run} == {"long": "cancelled", "after": "cancelled"}
+    cells = run["long"].notebook.cells
+    statuses = [cell.metadata.papermill.status for cell in cells if "papermill" in cell.metadata]
+    assert "completed" in statuses
+    assert statuses[-1] != "completed"
+    assert "before" in run["long"].logs
+
+
+def test_an_interrupted_run_is_resumed_by_another_handle(tmp_path) -> None:
+    flow = nbflow.Flow("interrupted", base_dir=tmp_path)
+    begun, go = tmp_path / "begun", tmp_path / "go"
+
+    @flow.task
+    async def node():
+        import asyncio
+
+        begun.touch()
+        while not go.exists():
+            await asyncio.sleep(0.01)
+        return 1
+
+    run = flow.start()
+    until(begun.exists)
+    run.interrupt("the test says so")
+    assert run.wait(60) == "interrupted"
+    assert run["node"].reason.message == "the test says so"
+
+    go.touch()
+    again = nbflow.attach(run.id, home=run.home).resume(progress=False)
+    assert again.status == "succeeded"
+    assert again["node"].attempts == 2
+
+
+def test_two_drivers_of_one_run(tmp_path) -> None:
+    flow = nbflow.Flow("held", base_dir=tmp_path)
+    go = tmp_path / "go"
+
+    @flow.task
+    async def node():
+        import asyncio
+
+        while not go.exists():
+            await asyncio.sleep(0.01)
+
+    run = flow.start()
+    with pytest.raises(nbflow.RunHeld, match=run.id):
+        nbflow.attach(run.id, home=run.home).resume()
+    go.touch()
+    assert run.wait(60) == "succeeded"
+
+
+def test_an_attached_handle_follows_and_cancels(tmp_path) -> None:
+    flow = nbflow.Flow("followed", base_dir=tmp_path)
+    begun = tmp_path / "begun"
+
+    @flow.task
+    async def node():
+        import asyncio
+
+        begun.touch()
+        await asyncio.Event().wait()
+
+    run = flow.start()
+    until(begun.exists)
+    other = nbflow.attach(run.id[:-2], home=run.home)
+    until(lambda: other["node"].status == "running")
+    other.cancel()
+    assert other.wait(60) == "cancelled"
+    assert run.wait(60) == "cancelled"
+
+
+def test_a_fit_flow_is_told_from_an_unfit_one_before_anything_runs(tmp_path) -> None:
+    flow = nbflow.Flow("unfit", base_dir=tmp_path)
+
+    @flow.task(resources={"GPU": 1})
+    def node():
+        return 1
+
+    with pytest.raises(nbflow.DefinitionError, match="it needs GPU: 1"):
+        flow.run(progress=False)
+    assert nbflow.runs(home=tmp_path / ".nbflow") == []
+
+
+def test_a_taken_run_id_is_refused(tmp_path) -> None:
+    flow = nbflow.Flow("twice", base_dir=tmp_path)
+
+    @flow.task
+    def node():
+        return 1
+
+    flow.run(run_id="mine", progress=False)
+    with pytest.raises(nbflow.NbflowError, match="mine"):
+        flow.run(run_id="mine", progress=False)
+
+
+def test_a_graph_and_a_panel_display_themselves(tmp_path: Path) -> None:
+    flow = nbflow.Flow("shown", base_dir=tmp_path)
+
+    @flow.task
+    def node():
+        return 1
+
+    run = flow.run(progress=False)
+    assert "<svg" in run.graph()._repr_mimebundle_()["image/svg+xml"]
+    bundle = run._repr_mimebundle_()
+    assert "node" in bundle["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in bundle
