@@ -387,9 +387,10 @@ def _unperformed(attempt: AttemptId, now: float, error: BaseException) -> Outcom
 
 
 def _unfit(worker: str, error: BaseException) -> str:
-    if isinstance(error, ModuleNotFoundError):
+    # What a worker cannot unpickle comes back as a bare Exception around the cause's repr.
+    if "No module named" in str(error):
         return (
-            f"worker {worker} cannot run nbflow: {error}. Install nbflow {__version__} in the "
-            "environment of every worker"
+            f"worker {worker} cannot run nbflow: {error}. Install nbflow {__version__}, with all "
+            "that it depends on, in the environment of every worker"
         )
     return f"worker {worker} cannot run nbflow: {type(error).__name__}: {error}"

@@ -36,7 +36,10 @@ class KernelFolder:
 
     @staticmethod
     def _fits(place: str) -> bool:
-        return Path(place).is_dir() and len(f"{place}/nbflow-k-1234567-12345678/k-5") <= _SOCKET_PATH_LIMIT
+        return (
+            Path(place).is_dir()
+            and len(f"{place}/nbflow-k-1234567-12345678/k-5") <= _SOCKET_PATH_LIMIT
+        )
 
     @property
     def connection_file(self) -> str:

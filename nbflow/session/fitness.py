@@ -44,5 +44,5 @@ def _how_to_offer(name: str, amount: float, *, may_grow: bool) -> str:
         return f'Start a worker with: dask worker ADDRESS --resources "{name}={amount:g}"'
     return (
         f"Give it to the embedded cluster (--worker-resource {name} {amount:g}, or "
-        f"cluster=nbflow.Embedded(resources={{{name!r}: {amount:g}}})), or use a cluster that has it"
+        f"cluster=nbflow.Embedded(resources={{{name!r}: {amount:g}}})), or another cluster"
     )

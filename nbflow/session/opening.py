@@ -29,7 +29,12 @@ class RunSummary(msgspec.Struct, frozen=True):
 
 
 def load(target: str | os.PathLike[str]) -> Flow:
-    """Return the flow that `target` names: a flow file, a notebook, ``path.py:flow``, ``module:flow``.
+    """Return the flow that `target` names.
+
+    Parameters
+    ----------
+    target
+        A flow file, a notebook, ``path.py:flow`` or ``module:flow``.
 
     Raises
     ------

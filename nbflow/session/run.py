@@ -19,7 +19,7 @@ from nbflow.core.events import Record
 from nbflow.core.states import RUN_ENDED, NodeState, RunStatus
 from nbflow.core.view import RunView
 from nbflow.driver.cancelling import cancel_without_driver
-from nbflow.session import launching
+from nbflow.session import launching, watching
 from nbflow.session.document import run_document, status_of
 from nbflow.session.home import Home
 from nbflow.session.launch import Launch
@@ -203,9 +203,8 @@ class Run:
         KeyboardInterrupt
             After an interrupt.
         """
-        from nbflow.session.watching import joined  # lazy: rich and ipywidgets are only for this
-
-        return joined(self, progress=progress)
+        watching.join(self, progress=progress)
+        return self
 
     def document(self) -> dict[str, Any]:
         """Return everything about the run as plain JSON (the shape of ``show --json``)."""

@@ -62,7 +62,9 @@ def test_anything_else_is_a_bug_with_its_traceback(error):
         f"def body(): raise {error!r}\n"
         "sys.exit(guarded(body))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
     first, second, *_, last = done.stderr.splitlines()
     assert done.returncode == 70
     assert first == f"this is a bug in nbflow {__version__}; please report it with everything below"
@@ -80,7 +82,7 @@ def test_a_reader_that_has_gone_is_no_error(words):
     reading, writing = os.pipe()
     os.close(reading)
     program = [sys.executable, "-m", "nbflow", *words]
-    done = subprocess.run(program, stdout=writing, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(program, check=False, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert done.stderr == ""
     assert done.returncode in (0, 141)
@@ -90,6 +92,7 @@ def test_what_no_encoding_has_is_escaped(folder):
     (folder / "ü.yaml").write_text("flow: ü\nnodes: {}\n")
     done = subprocess.run(
         [sys.executable, "-m", "nbflow", "check", "ü.yaml"],
+        check=False,
         capture_output=True,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )

@@ -18,7 +18,6 @@ from nbflow.core.spec import FunctionCode
 from nbflow.core.values import Inline
 from nbflow.testing import FakeCluster
 
-
 # Workers cannot import this module, so its functions travel whole.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -149,9 +148,7 @@ def test_a_failure_is_an_outcome(desk) -> None:
             await it.cluster.submit([it.task("fail", fail, x=1), it.task("n", plus_one, x=1)])
             await it.until(lambda: len(it.ended()) == 2)
             assert it.ended() == {"fail": "failed", "n": "succeeded"}
-            (failed,) = (
-                r.outcome for r in it.reports if isinstance(r, Ended) and r.outcome.reason
-            )
+            (failed,) = (r.outcome for r in it.reports if isinstance(r, Ended) and r.outcome.reason)
             assert failed.reason.kind == "error"
             assert "ValueError" in failed.reason.message
 

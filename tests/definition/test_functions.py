@@ -79,7 +79,7 @@ def test_functions_that_cannot_be_nodes(function, words):
 
 
 def test_defaults_that_are_references_do_not_travel():
-    def task(a, rows=ROWS, *, more=[ROWS], plain=4):  # noqa: B006 - never changed
+    def task(a, rows=ROWS, *, more=[ROWS], plain=4):
         return (a, rows, more, plain)
 
     task.note = "kept"

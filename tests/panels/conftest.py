@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from pathlib import Path
 
 import nbformat
 import psutil

@@ -3,13 +3,11 @@ import re
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
+from staged_run import StagedRun, node
 
 from nbflow.panels.terminal import LineProgress, TerminalProgress, progress_display
-
-from staged_run import StagedRun, node
 
 WAIT_S = 20.0
 

@@ -81,7 +81,7 @@ def test_an_unstorable_result_only_matters_if_somebody_wants_it(bench):
 @pytest.mark.parametrize("error", [ValueError("boom"), SystemExit(3), KeyboardInterrupt()])
 def test_what_a_function_raises_is_told_with_its_traceback(bench, error):
     def function():
-        print("before")  # noqa: T201 - goes to the log
+        print("before")
         raise error
 
     outcome = bench.run(bench.function(function))
@@ -111,7 +111,7 @@ def test_a_parameter_that_is_missing_from_the_store_is_named(bench):
 def test_async_functions_are_awaited_and_their_output_is_captured(bench):
     async def function(x):
         await asyncio.sleep(0)
-        print("x is", x)  # noqa: T201 - goes to the log
+        print("x is", x)
         return x
 
     outcome = bench.run(bench.function(function, params={"x": 1}))

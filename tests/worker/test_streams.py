@@ -15,9 +15,9 @@ def test_what_is_printed_at_the_same_time_is_kept_apart(capsys):
     def work(word):
         with printing_to(logs[word]):
             for _ in range(50):
-                print(word)  # noqa: T201 - what is tested
+                print(word)
                 barrier.wait()
-            print(word, file=sys.stderr)  # noqa: T201 - what is tested
+            print(word, file=sys.stderr)
 
     before = sys.stdout, sys.stderr
     threads = [threading.Thread(target=work, args=(word,)) for word in logs]
