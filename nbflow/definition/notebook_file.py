@@ -143,9 +143,7 @@ def _validate(raw: dict[str, Any], major: int, path: str) -> None:
     minor = raw.get("nbformat_minor", 0)
     if major == _NEWEST and isinstance(minor, int):
         minor = min(minor, _MINOR_WITHOUT_IDS)
-    errors = iter_validate(  # type: ignore[no-untyped-call]
-        raw, version=major, version_minor=minor, relax_add_props=True
-    )
+    errors = iter_validate(raw, version=major, version_minor=minor, relax_add_props=True)
     error = next(iter(errors), None)
     if error is not None:
         where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.relative_path)
@@ -158,8 +156,8 @@ def _upgraded(raw: dict[str, Any], path: str) -> dict[str, Any]:
     import nbformat
 
     try:
-        old = nbformat.reader.reads(json.dumps(raw))  # type: ignore[no-untyped-call]
-        upgraded: dict[str, Any] = nbformat.convert(old, _NEWEST)  # type: ignore[no-untyped-call]
+        old = nbformat.reader.reads(json.dumps(raw))
+        upgraded: dict[str, Any] = nbformat.convert(old, _NEWEST)
     except (AttributeError, KeyError, TypeError, ValueError, nbformat.ValidationError) as error:
         raise Fault(
             f"{path} is an old notebook that cannot be upgraded ({error})", _SAVE_HINT
@@ -202,7 +200,7 @@ def _names_by_papermill(source: str) -> frozenset[str]:
     from nbformat.v4 import new_code_cell
     from papermill.translators import PythonTranslator  # heavy; rarely needed
 
-    cell = new_code_cell(source)  # type: ignore[no-untyped-call]
+    cell = new_code_cell(source)
     return frozenset(parameter.name for parameter in PythonTranslator.inspect(cell))
 
 

@@ -118,7 +118,7 @@ def _scrap(payload: dict[str, Any]) -> Emitted | OutputProblem:
 
 
 def _transformer() -> TransformerManager:
-    return TransformerManager()  # type: ignore[no-untyped-call]
+    return TransformerManager()
 
 
 def _assigned_names(source: str) -> Iterator[str]:

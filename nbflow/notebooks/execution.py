@@ -246,9 +246,7 @@ def _first_line(source: str) -> str:
 
 
 def _error_output(name: str, message: str) -> NotebookNode:
-    output: NotebookNode = new_output(  # type: ignore[no-untyped-call]
-        "error", ename=name, evalue=message, traceback=[message]
-    )
+    output: NotebookNode = new_output("error", ename=name, evalue=message, traceback=[message])
     return output
 
 

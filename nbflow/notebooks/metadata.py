@@ -90,5 +90,5 @@ def mark_error(notebook: NotebookNode, index: int) -> None:
 
 def _marker(text: str) -> NotebookNode:
     metadata = {"tags": [ERROR_MARKER_TAG]}
-    cell: NotebookNode = nbformat.v4.new_markdown_cell(text, metadata=metadata)  # type: ignore[no-untyped-call]
+    cell: NotebookNode = nbformat.v4.new_markdown_cell(text, metadata=metadata)
     return cell

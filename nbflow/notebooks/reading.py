@@ -37,9 +37,9 @@ def read_notebook(data: bytes, source: str) -> NotebookNode:
         If it is not a notebook.
     """
     try:
-        parsed = nbformat.reads(data.decode(), as_version=4)  # type: ignore[no-untyped-call]
+        parsed = nbformat.reads(data.decode(), as_version=4)
         # An upgrade from version 3 leaves nodes of another class, which papermill does not know.
-        notebook: NotebookNode = load_notebook_node(nbformat.from_dict(parsed))  # type: ignore[no-untyped-call]
+        notebook: NotebookNode = load_notebook_node(nbformat.from_dict(parsed))
     except (ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError) as error:
         # What nbformat raises for a file that is JSON but no notebook depends on where it stumbles.
         raise InvalidInput(
@@ -72,5 +72,5 @@ def to_bytes(notebook: NotebookNode) -> bytes:
 
     It is not validated again, which for a long notebook would take longer than its cells.
     """
-    text: str = nbformat.v4.writes(notebook)  # type: ignore[no-untyped-call]
+    text: str = nbformat.v4.writes(notebook)
     return f"{text}\n".encode()

@@ -1,7 +1,6 @@
 """Runs by the program itself, in processes of their own, with real signals."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -114,7 +113,7 @@ def test_a_second_ctrl_c_does_not_wait(slow, notebook, folder, nbflow, monkeypat
     # What it leaves in the folder for temporary files goes with the test's own.
     temporary = folder / "t"
     temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", os.path.relpath(temporary))
+    monkeypatch.setenv("TMPDIR", str(temporary))
     notebook("slow.ipynb", "count = 0\ngo = ''", STUBBORN)
     program = Program(*slow)
     program.until("slow: started")
