@@ -50,6 +50,9 @@ CONNECT_TIMEOUT_S = 15.0
 #: How long to wait for the first worker of somebody else's cluster, in seconds.
 FIRST_WORKER_TIMEOUT_S = 60.0
 
+#: How often the futures of ended attempts are released, in seconds.
+RELEASE_EVERY_S = 0.25
+
 #: Different nodes after which the dashboard shows groups and functions instead of nodes.
 MAX_LABELS = 256
 
@@ -85,6 +88,8 @@ class DaskCluster:
         self._watchers: set[asyncio.Task[None]] = set()
         #: Attempts that are with the cluster, and the future of the task that holds each.
         self._futures: dict[AttemptId, Future[Any]] = {}
+        #: Futures of attempts that have ended, soon to be released.
+        self._spent: list[Future[Any]] = []
         self._threads = 1
 
     async def start(self, report: Callable[[Report], None]) -> None:
@@ -175,6 +180,7 @@ class DaskCluster:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
         self._futures.clear()
+        self._spent.clear()
         if self._client is not None:
             await self._client.close()
         if self._embedded is not None:
@@ -328,14 +334,26 @@ class DaskCluster:
                     self._report(report)
 
     def _ended(self, outcome: Outcome) -> None:
-        if self._futures.pop(outcome.id, None) is None:
+        future = self._futures.pop(outcome.id, None)
+        if future is None:
             return  # reported already, by an event or by the future
+        self._let_go(future)
         digest = self._digests.pop(outcome.id, None)
         if digest is not None:
             self._bundler.observe(digest, outcome.ended_at - outcome.started_at)
             if self._waiting:
                 self._submit_waiting()
         self._report(Ended(outcome))
+
+    def _let_go(self, future: Future[Any]) -> None:
+        """Release a task's future, but not at once.
+
+        A release makes the scheduler write to the worker, and whatever it writes next, such
+        as the successor's task, would wait for its batching interval of 5 ms.
+        """
+        if not self._spent:
+            asyncio.get_running_loop().call_later(RELEASE_EVERY_S, self._spent.clear)
+        self._spent.append(future)
 
     def _watched(self, watcher: asyncio.Task[None]) -> None:
         self._watchers.discard(watcher)
