@@ -23,6 +23,9 @@ from nbflow.core.spec import FunctionCode
 #: task, far below what a person or another worker would wait for.
 BUNDLE_WORK_S = 0.05
 
+#: What a Dask task costs besides its work, in seconds: less work is not worth one of its own.
+TASK_COST_S = 0.002
+
 #: What an attempt costs on a worker besides its own code, in seconds.
 ATTEMPT_OVERHEAD_S = 0.0003
 
@@ -79,9 +82,10 @@ class Bundler:
         return bundles, waiting
 
     def _size(self, digest: str, count: int, threads: int) -> int:
-        by_work = int(BUNDLE_WORK_S / (self._expected_s[digest] + ATTEMPT_OVERHEAD_S))
+        expected_s = self._expected_s[digest] + ATTEMPT_OVERHEAD_S
         by_share = -(-count // (max(1, threads) * BUNDLES_PER_THREAD))
-        return max(1, min(by_work, by_share))
+        worthwhile = int(TASK_COST_S / expected_s)
+        return max(1, min(int(BUNDLE_WORK_S / expected_s), max(by_share, worthwhile)))
 
 
 def _alike(

@@ -77,6 +77,11 @@ class Frontier:
             self._in_group[group] -= 1
         self._call_up(node)
 
+    @property
+    def placed(self) -> int:
+        """How many nodes hold a place."""
+        return len(self._placed)
+
     def held_back(self) -> frozenset[str]:
         """Return the nodes that are ready and wait for a place."""
         return frozenset(self._offered)

@@ -45,6 +45,11 @@ from nbflow.ports import ArtifactStore, Cluster, Journal
 
 _T = TypeVar("_T")
 
+#: While the cluster has this many attempts for each that it can run at once, a turn waits a
+#: moment for more reports: nobody is idle for it, and each turn does more.
+BACKLOG = 3
+COALESCE_S = 0.003
+
 #: How long attempts that were asked to stop may take to say goodbye, in seconds.
 STOP_GRACE_S = 15.0
 
@@ -64,6 +69,8 @@ class Driver:
         The ports. The cluster has been started, with `put` as its report callback.
     shares_store
         Whether workers reach the store themselves; else bytes travel with tasks and outcomes.
+    slots
+        How many attempts the cluster runs at once, about.
     clock
         Seconds since the epoch.
     rng
@@ -82,6 +89,7 @@ class Driver:
         store: ArtifactStore,
         cluster: Cluster,
         shares_store: bool,
+        slots: int,
         clock: Callable[[], float],
         rng: random.Random,
         on_change: Callable[[], None] = lambda: None,
@@ -90,6 +98,7 @@ class Driver:
         self._journal = journal
         self._store = store
         self._cluster = cluster
+        self._slots = slots
         self._clock = clock
         self._rng = rng
         self._on_change = on_change
@@ -143,6 +152,8 @@ class Driver:
             await self._take_over()
             while not self._is_over():
                 self._absorb(await self._inbox.get())
+                if self._frontier.placed >= self._slots * BACKLOG:
+                    await asyncio.sleep(COALESCE_S)
                 while not self._inbox.empty():
                     self._absorb(self._inbox.get_nowait())
                 await self._turn()

@@ -176,6 +176,7 @@ class Launch:
             store=home.store,
             cluster=self._cluster,
             shares_store=self._info.result().shares_store,
+            slots=self._info.result().threads,
             clock=self._clock,
             rng=random.Random(),
             on_change=self.change.notify,

@@ -61,6 +61,7 @@ class Bench:
             store=self.store,
             cluster=cluster,
             shares_store=True,
+            slots=1,
             clock=self.clock,
             rng=random.Random(1),
         )
