@@ -10,7 +10,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check format bench schema clean
+.PHONY: demo test check format bench clean
 
 demo: $(STAMP)
 	@$(BIN)/python notebooks/demo.py
@@ -23,7 +23,6 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m nbflow.definition.schema --check
 
 format: $(STAMP)
 	$(BIN)/ruff format .

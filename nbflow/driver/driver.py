@@ -19,6 +19,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 from rpds import HashTrieMap
@@ -50,8 +51,32 @@ _T = TypeVar("_T")
 BACKLOG = 3
 COALESCE_S = 0.003
 
+#: How much the clocks of driver and workers may differ, in seconds.
+CLOCK_SKEW_S = 60.0
+
 #: How long attempts that were asked to stop may take to say goodbye, in seconds.
 STOP_GRACE_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a driver works with.
+
+    Parameters
+    ----------
+    journal, store, cluster
+        The ports. The cluster has been started, with the driver's `put` as its report callback.
+    shares_store
+        Whether workers reach the store themselves; else bytes travel with tasks and outcomes.
+    slots
+        How many attempts the cluster runs at once, about.
+    """
+
+    journal: Journal
+    store: ArtifactStore
+    cluster: Cluster
+    shares_store: bool
+    slots: int
 
 
 class Driver:
@@ -65,12 +90,8 @@ class Driver:
         The fence that `Journal.claim` gave.
     name
         Who this driver is (``host:pid:…``), for the journal.
-    journal, store, cluster
-        The ports. The cluster has been started, with `put` as its report callback.
-    shares_store
-        Whether workers reach the store themselves; else bytes travel with tasks and outcomes.
-    slots
-        How many attempts the cluster runs at once, about.
+    surroundings
+        The ports.
     clock
         Seconds since the epoch.
     rng
@@ -85,28 +106,26 @@ class Driver:
         run: m.Run,
         epoch: int,
         name: str,
-        journal: Journal,
-        store: ArtifactStore,
-        cluster: Cluster,
-        shares_store: bool,
-        slots: int,
+        surroundings: Surroundings,
         clock: Callable[[], float],
         rng: random.Random,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
-        self._journal = journal
-        self._store = store
-        self._cluster = cluster
-        self._slots = slots
+        self._journal = surroundings.journal
+        self._cluster = surroundings.cluster
+        self._slots = surroundings.slots
         self._clock = clock
         self._rng = rng
         self._on_change = on_change
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="nbflow-writer")
-        self._ledger = Ledger(run, epoch, journal, clock)
+        self._ledger = Ledger(run, epoch, self._journal, clock)
         self._frontier = Frontier(run.graph)
         self._tasks = TaskMaker(
-            store, self._writer, output_dir=run.output_dir, shares_store=shares_store
+            surroundings.store,
+            self._writer,
+            output_dir=run.output_dir,
+            shares_store=surroundings.shares_store,
         )
         self._inbox: asyncio.Queue[Stimulus] = asyncio.Queue()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -205,7 +224,7 @@ class Driver:
                 continue
             attempt = AttemptId(run.id, name, node.attempt, self._ledger.epoch)
             outcome = await self._write(self._tasks.receipt, attempt)
-            if outcome is not None and outcome.status != "stopped":
+            if outcome is not None and _is_of(outcome, node):
                 self._ledger.record(_event_of(outcome))
             else:
                 reason = Reason("driver_lost", "its driver ended before the attempt did")
@@ -398,6 +417,16 @@ class Driver:
     async def _write(self, call: Callable[..., _T], *args: object) -> _T:
         """Run a blocking call of a port in the writing thread."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, call, *args)
+
+
+def _is_of(outcome: Outcome, node: m.NodeRun) -> bool:
+    """Whether a receipt tells how this attempt ended, and not that it was stopped.
+
+    A receipt of a run that was deleted, whose id was used again, is older than the attempt; a
+    minute is allowed for clocks that differ.
+    """
+    scheduled_at = node.scheduled_at or 0.0
+    return outcome.status != "stopped" and outcome.started_at > scheduled_at - CLOCK_SKEW_S
 
 
 _TRIED_AGAIN = frozenset({NodeState.FAILED, NodeState.CANCELLED, NodeState.SKIPPED})

@@ -141,6 +141,11 @@ def chosen(home: str | os.PathLike[str] | None, beside: Path, environ: Mapping[s
     return beside / FOLDER
 
 
+def is_driven(row: RunRow, now: float) -> bool:
+    """Whether a live driver holds the run, as far as can be known from here."""
+    return bool(row.holder) and row.lease_until > now and not is_dead(row.holder)
+
+
 def driver_name() -> str:
     """Return who this process is, as a lease's holder: host, pid, and when the process began.
 

@@ -18,7 +18,7 @@ from nbflow.cluster.dask_cluster import Target
 from nbflow.core import machine
 from nbflow.core.attempts import Report
 from nbflow.core.view import RunView
-from nbflow.driver import Driver
+from nbflow.driver import Driver, Surroundings
 from nbflow.driver.stimuli import CancelAsked, Stimulus, StopAsked
 from nbflow.ports import ClusterInfo
 from nbflow.session.home import Home, driver_name
@@ -168,15 +168,18 @@ class Launch:
             self._driver.put(report)
 
     def _make_driver(self, home: Home, claimed: Claimed) -> Driver:
+        info = self._info.result()
         return Driver(
             run=claimed.run,
             epoch=claimed.epoch,
             name=driver_name(),
-            journal=home.journal,
-            store=home.store,
-            cluster=self._cluster,
-            shares_store=self._info.result().shares_store,
-            slots=self._info.result().threads,
+            surroundings=Surroundings(
+                journal=home.journal,
+                store=home.store,
+                cluster=self._cluster,
+                shares_store=info.shares_store,
+                slots=info.threads,
+            ),
             clock=self._clock,
             rng=random.Random(),
             on_change=self.change.notify,

@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 
 from nbflow.core import machine
-from nbflow.core.states import RUN_ENDED, RunStatus
+from nbflow.core.states import RunStatus
 from nbflow.core.view import RunView
 from nbflow.definition.targets import load_target
 from nbflow.session.document import status_of
 from nbflow.session.flow import Flow
-from nbflow.session.home import Home
+from nbflow.session.home import Home, is_driven
 from nbflow.session.run import Run
 
 
@@ -68,7 +68,13 @@ def attach(run: str, *, home: str | os.PathLike[str] | None = None) -> Run:
 
 
 def runs(*, home: str | os.PathLike[str] | None = None) -> list[RunSummary]:
-    """Return the runs of a home, oldest first; none if there is no home yet."""
+    """Return the runs of a home, oldest first.
+
+    Raises
+    ------
+    nbflow.core.errors.UnknownRun
+        If there is no home.
+    """
     opened = Home.find(home, Path.cwd())
     try:
         return [_summary(opened, row.id) for row in opened.journal.rows()]
@@ -78,9 +84,7 @@ def runs(*, home: str | os.PathLike[str] | None = None) -> list[RunSummary]:
 
 def _summary(home: Home, run: str) -> RunSummary:
     state = machine.replay(home.journal.read(run))
-    row = home.journal.row(run)
-    driven = bool(row.holder) and row.lease_until > time.time()
-    view = RunView(state, driven=driven or state.status in RUN_ENDED)
+    view = RunView(state, driven=is_driven(home.journal.row(run), time.time()))
     return RunSummary(
         id=run,
         flow=state.graph.spec.name,

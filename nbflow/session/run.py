@@ -46,6 +46,7 @@ class Run:
         self._home = home
         self._launch = launch
         self._followed: Followed | None = None
+        self._panel: Any = None
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {state}" for state, n in self.view().counts.items())
@@ -183,6 +184,7 @@ class Run:
             raise RunHeld(f"run {self.id} is being driven by this process already")
         if self.status is not RunStatus.SUCCEEDED:
             self._launch = launching.resume(self._home, self.id, cluster, workers)
+            AtExit(self._launch)
             self._followed = None
         if wait:
             self.join(progress=progress)
@@ -221,14 +223,24 @@ class Run:
         return Picture(run.graph, states)
 
     def panel(self) -> Any:
-        """Return a live panel for a notebook (an ipywidgets widget)."""
+        """Return the live panel for a notebook; the same one while the run goes on."""
         from nbflow.panels import RunPanel  # lazy: only notebooks need ipywidgets
 
-        return RunPanel(self.view, self.wait_changed, self.cancel)
+        if self._panel is None or not self._panel.live:
+            self._panel = RunPanel(self.view, self.wait_changed, self.cancel)
+        return self._panel
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         """Display the panel, which moves as the run does."""
         return self.panel()._repr_mimebundle_(include=include, exclude=exclude)
+
+    def close(self) -> None:
+        """Let go of the journal. The handle is of no use then; a run that is driven here goes on.
+
+        Not needed in scripts and notebooks: the journal is let go with the handle.
+        """
+        if self._launch is None or self._launch.done.done():
+            self._home.close()
 
     def failures(self) -> dict[str, str]:
         """Return the failed nodes, each with its reason in words."""

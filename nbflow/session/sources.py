@@ -12,6 +12,7 @@ from nbflow.core import machine
 from nbflow.core.states import RUN_ENDED
 from nbflow.core.view import RunView
 from nbflow.journal import SqlJournal
+from nbflow.session.home import is_driven
 
 #: How often a run that another process drives is looked at, in seconds.
 POLL_S = 0.2
@@ -73,8 +74,7 @@ class Followed:
             for record in self._journal.read(self._run.id, self._run.seq):
                 self._run, _ = machine.apply(self._run, record)
             row = self._journal.row(self._run.id)
-            driven = bool(row.holder) and row.lease_until > self._clock()
-            return RunView(self._run, driven=driven)
+            return RunView(self._run, driven=is_driven(row, self._clock()))
 
     def wait_changed(self, timeout_s: float) -> bool:
         """Wait until the journal has grown, or the run is no longer driven."""

@@ -16,7 +16,7 @@ from nbflow.core.policies import Limits, Policy, Retry
 from nbflow.core.spec import FlowSpec, FunctionCode, NodeSpec
 from nbflow.core.states import NodeState, RunStatus
 from nbflow.core.values import FromOutput, Inline
-from nbflow.driver import Driver
+from nbflow.driver import Driver, Surroundings
 from nbflow.driver.cancelling import cancel_without_driver
 from nbflow.driver.stimuli import CancelAsked, StopAsked
 from nbflow.testing import FakeCluster, MemoryJournal, MemoryStore
@@ -57,11 +57,7 @@ class Bench:
             run=self.replayed(),
             epoch=epoch,
             name=name,
-            journal=self.journal,
-            store=self.store,
-            cluster=cluster,
-            shares_store=True,
-            slots=1,
+            surroundings=Surroundings(self.journal, self.store, cluster, True, 1),
             clock=self.clock,
             rng=random.Random(1),
         )
