@@ -83,7 +83,10 @@ class Home:
                 "Name the home by --home, home= or NBFLOW_HOME"
             )
         if not (folder / "journal.sqlite").is_file():
-            raise UnknownRun(f"{folder} is no home of nbflow: it has no journal.sqlite")
+            raise UnknownRun(
+                f"{folder} is no home of nbflow: it has no journal.sqlite. "
+                "Name the home by --home, home= or NBFLOW_HOME"
+            )
         return cls.open(folder)
 
     def run_row(self, run: str) -> RunRow:

@@ -10,8 +10,9 @@ import pytest
 
 from nbflow.core import events as ev
 from nbflow.core import machine
-from nbflow.core.attempts import AttemptTask, Started
+from nbflow.core.attempts import AttemptTask, Outcome, Started
 from nbflow.core.errors import JournalError, LostLease
+from nbflow.core.ids import AttemptId
 from nbflow.core.policies import Limits, Policy, Retry
 from nbflow.core.spec import FlowSpec, FunctionCode, NodeSpec
 from nbflow.core.states import NodeState, RunStatus
@@ -496,6 +497,49 @@ def test_a_node_in_flight_when_its_driver_died_runs_again(bench) -> None:
     assert run["a"].attempt == 2
     lost = [record.event for record in it.journal.read("run") if record.type == "AttemptLost"]
     assert [event.reason.kind for event in lost] == ["driver_lost"]
+
+
+def left_in_flight(it: Bench, at: float) -> None:
+    """Write the journal of a driver that died while its worker had the attempt."""
+    epoch = it.journal.claim("run", "gone:1:0", now=it.clock(), ttl_s=30)
+    events = [ev.RunClaimed("gone"), ev.AttemptScheduled("a", 1)]
+    for seq, event in enumerate(events, 2):
+        it.journal.append("run", epoch, [ev.Record("run", seq, epoch, at, event)])
+    it.journal.release("run", epoch)
+
+
+def receipt(status: str, started_at: float) -> bytes:
+    attempt = AttemptId("run", "a", 1, 1)
+    outcome = Outcome(id=attempt, status=status, started_at=started_at, ended_at=started_at + 1)
+    return msgspec.json.encode(outcome)
+
+
+def test_an_outcome_that_its_worker_made_durable_is_found_and_recorded(bench) -> None:
+    it = bench(node("a"), node("b", "a"))
+    left_in_flight(it, at=1000.0)
+    it.store.put_receipt(AttemptId("run", "a", 1, 1), receipt("succeeded", 1001.0))
+    ran = []
+
+    async def behave(task: AttemptTask):
+        ran.append(task.id.node)
+        return {}
+
+    run = it.drive(behave)
+
+    assert run.status is RunStatus.SUCCEEDED
+    assert ran == ["b"]
+    assert run["a"].attempt == 1
+
+
+@pytest.mark.parametrize(("status", "started_at"), [("stopped", 1001.0), ("succeeded", 900.0)])
+def test_a_receipt_that_does_not_tell_the_end_is_not_believed(bench, status, started_at) -> None:
+    it = bench(node("a"))
+    left_in_flight(it, at=1000.0)
+    it.store.put_receipt(AttemptId("run", "a", 1, 1), receipt(status, started_at))
+
+    run = it.drive()
+
+    assert run["a"].attempt == 2
 
 
 def test_an_empty_run_ends_at_once(bench) -> None:
