@@ -15,6 +15,8 @@ from typing import Any
 
 import click
 
+from nbflow._jsonschema import import_jsonschema
+
 Pairs = Iterable[tuple[str, str]]
 
 _WORDS = {"True": True, "False": False, "None": None}
@@ -86,6 +88,7 @@ def _read(path: str) -> str:
 
 
 def _read_remote(path: str) -> str:
+    import_jsonschema()
     from papermill.iorw import papermill_io  # lazy: seconds of import, for a rare case
 
     try:

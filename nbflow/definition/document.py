@@ -193,10 +193,11 @@ def read_document(value: Any) -> FlowModel | list[DocumentFault]:
 
 
 def _fault(details: Any, document: Any) -> DocumentFault:
-    path = tuple(_real_path(details["loc"], document))
+    is_missing = details["type"] == "missing"
+    path = tuple(_real_path(details["loc"], document, is_missing=is_missing))
     model, inside = _model_at(path[:-1])
     last = path[-1] if path else ""
-    if details["type"] == "missing":
+    if is_missing:
         description = model.model_fields[str(last)].description
         return DocumentFault(path, f"the key {last!r} is missing", f"It is {description}")
     if details["type"] == "extra_forbidden":
@@ -210,8 +211,10 @@ def _fault(details: Any, document: Any) -> DocumentFault:
     return DocumentFault(path, _misfit(path, described(value)))
 
 
-def _real_path(location: Sequence[str | int], document: Any) -> Iterator[str | int]:
-    """Yield the steps of pydantic's location that are in the document, or missing at its end.
+def _real_path(
+    location: Sequence[str | int], document: Any, *, is_missing: bool
+) -> Iterator[str | int]:
+    """Yield the steps of pydantic's location that are in the document, and the missing key.
 
     The others are pydantic's own: tags of unions, and ``[key]``.
     """
@@ -221,7 +224,7 @@ def _real_path(location: Sequence[str | int], document: Any) -> Iterator[str | i
         if is_entry or (isinstance(value, list) and isinstance(step, int)):
             yield step
             value = value[step]
-        elif isinstance(value, dict) and depth == len(location) - 1 and step != "[key]":
+        elif is_missing and depth == len(location) - 1:
             yield step
 
 

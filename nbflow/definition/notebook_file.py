@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nbflow._jsonschema import import_jsonschema
 from nbflow.definition.faults import Fault, near_file
 
 #: Major versions of the notebook format that can be read, and the newest minor of the last.
@@ -138,6 +139,7 @@ def _json(data: bytes, path: str) -> dict[str, Any]:
 def _validate(raw: dict[str, Any], major: int, path: str) -> None:
     if major < _FIRST_WITH_SCHEMA:
         return
+    import_jsonschema()
     from nbformat.validator import iter_validate  # heavy; a flow of functions needs none of it
 
     minor = raw.get("nbformat_minor", 0)
@@ -153,6 +155,7 @@ def _validate(raw: dict[str, Any], major: int, path: str) -> None:
 
 
 def _upgraded(raw: dict[str, Any], path: str) -> dict[str, Any]:
+    import_jsonschema()
     import nbformat
 
     try:
@@ -197,6 +200,7 @@ def _assigned(tree: ast.AST) -> Iterator[str]:
 
 
 def _names_by_papermill(source: str) -> frozenset[str]:
+    import_jsonschema()
     from nbformat.v4 import new_code_cell
     from papermill.translators import PythonTranslator  # heavy; rarely needed
 

@@ -7,3 +7,8 @@ statuses, the limits, and the way in and out for values that are not JSON.
 Each step is a module: `reading`, `parameters`, `execution` (with `guard`, `metadata`
 and `saving`), `outputs` (with `emitted` and `captured`).
 """
+
+from nbflow._jsonschema import import_jsonschema
+
+# Before any module here imports nbformat.
+import_jsonschema()

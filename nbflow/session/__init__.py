@@ -1,10 +1,24 @@
 """The session: flows that run, and the handles of their runs.
 
-The one place that knows which adapters there are, and wires them together.
+The one place that knows which adapters there are, and wires them together. Its names are
+loaded when they are first used: checking or drawing a flow needs neither Dask nor a database.
 """
 
-from nbflow.session.flow import Flow
-from nbflow.session.opening import attach, load, runs
-from nbflow.session.run import Run
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbflow.session.flow import Flow
+    from nbflow.session.loading import load
+    from nbflow.session.opening import attach, runs
+    from nbflow.session.run import Run
+
+_PLACES = {"Flow": "flow", "Run": "run", "attach": "opening", "load": "loading", "runs": "opening"}
 
 __all__ = ["Flow", "Run", "attach", "load", "runs"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -6,17 +6,17 @@ import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nbflow.cluster.dask_cluster import Target
 from nbflow.core.errors import DefinitionError, Problem
 from nbflow.core.graph import Graph
 from nbflow.core.ids import is_run_id, new_run_id
 from nbflow.definition.builder import FlowBuilder
-from nbflow.session import launching
-from nbflow.session.home import chosen
 from nbflow.session.picture import Picture
-from nbflow.session.run import AtExit, Run
+
+if TYPE_CHECKING:
+    from nbflow.cluster.dask_cluster import Target
+    from nbflow.session.run import Run
 
 
 class Flow(FlowBuilder):
@@ -26,14 +26,14 @@ class Flow(FlowBuilder):
         self,
         *,
         params: Mapping[str, Any] | None = None,
-        cluster: Target | None = None,
+        cluster: "Target | None" = None,
         workers: int | None = None,
         home: str | os.PathLike[str] | None = None,
         output_dir: str | os.PathLike[str] | None = None,
         run_id: str | None = None,
         progress: bool | None = None,
         **given: Any,
-    ) -> Run:
+    ) -> "Run":
         """Run the flow, show progress, and return when it has ended.
 
         Parameters
@@ -81,14 +81,19 @@ class Flow(FlowBuilder):
         self,
         *,
         params: Mapping[str, Any] | None = None,
-        cluster: Target | None = None,
+        cluster: "Target | None" = None,
         workers: int | None = None,
         home: str | os.PathLike[str] | None = None,
         output_dir: str | os.PathLike[str] | None = None,
         run_id: str | None = None,
         **given: Any,
-    ) -> Run:
+    ) -> "Run":
         """Start the flow and return its handle at once; arguments and errors as of `run`."""
+        # Lazy: a flow that is only checked or drawn needs neither Dask nor a database.
+        from nbflow.session import launching
+        from nbflow.session.home import chosen
+        from nbflow.session.run import AtExit, Run
+
         wanted = {**(params or {}), **given}
         request = launching.Request(
             run=self._run_id(run_id),

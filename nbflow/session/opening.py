@@ -1,4 +1,4 @@
-"""From a name to a handle: targets, runs by their id, and all runs of a home."""
+"""From a name to a handle: a run by its id, and all runs of a home."""
 
 import os
 import time
@@ -9,9 +9,7 @@ import msgspec
 from nbflow.core import machine
 from nbflow.core.states import RunStatus
 from nbflow.core.view import RunView
-from nbflow.definition.targets import load_target
 from nbflow.session.document import status_of
-from nbflow.session.flow import Flow
 from nbflow.session.home import Home, is_driven
 from nbflow.session.run import Run
 
@@ -26,22 +24,6 @@ class RunSummary(msgspec.Struct, frozen=True):
     ended_at: float | None
     #: How many nodes are in each state, by the state's name.
     counts: dict[str, int]
-
-
-def load(target: str | os.PathLike[str]) -> Flow:
-    """Return the flow that `target` names.
-
-    Parameters
-    ----------
-    target
-        A flow file, a notebook, ``path.py:flow`` or ``module:flow``.
-
-    Raises
-    ------
-    nbflow.core.errors.DefinitionError
-        If it cannot be read; every fault is named with its file and line.
-    """
-    return load_target(os.fspath(target), flow_class=Flow)
 
 
 def attach(run: str, *, home: str | os.PathLike[str] | None = None) -> Run:

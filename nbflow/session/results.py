@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nbflow import guest
+from nbflow._jsonschema import import_jsonschema
 from nbflow.artifacts import FileStore
 from nbflow.core.events import ErrorInfo, Record
 from nbflow.core.machine import NodeRun
@@ -112,6 +113,7 @@ class NodeHandle:
     @property
     def notebook(self) -> Any:
         """The executed notebook as a `nbformat.NotebookNode`; None if there is none yet."""
+        import_jsonschema()
         import nbformat  # lazy: a script that only looks at outputs does not need it
 
         kept = self._node.notebook

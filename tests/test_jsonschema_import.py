@@ -1,0 +1,37 @@
+"""jsonschema is imported without its grammar, and can still do what it could."""
+
+import subprocess
+import sys
+
+
+def run(program: str) -> None:
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_reading_notebooks_does_not_parse_the_grammar_of_addresses() -> None:
+    run(
+        "import sys, nbflow.notebooks.reading\n"
+        "assert 'nbformat' in sys.modules\n"
+        "assert not [name for name in sys.modules if name.startswith('rfc3987_syntax')]"
+    )
+
+
+def test_a_check_that_needs_the_grammar_gets_it() -> None:
+    run(
+        "from nbflow._jsonschema import import_jsonschema\n"
+        "import_jsonschema()\n"
+        "import jsonschema, sys\n"
+        "checker = jsonschema.Draft202012Validator.FORMAT_CHECKER\n"
+        "assert checker.conforms('http://ex\\u00e4mple.org/\\u00fc', 'iri')\n"
+        "assert not checker.conforms('http://[not', 'iri')\n"
+    )
+
+
+def test_what_was_imported_before_is_left_alone() -> None:
+    run(
+        "import jsonschema, sys\n"
+        "before = set(sys.modules)\n"
+        "from nbflow._jsonschema import import_jsonschema\n"
+        "import_jsonschema()\n"
+        "assert set(sys.modules) - before <= {'nbflow', 'nbflow._version', 'nbflow._jsonschema'}\n"
+    )
