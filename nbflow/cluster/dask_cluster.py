@@ -31,6 +31,7 @@ from nbflow.cluster.embedded import Embedded, EmbeddedCluster
 from nbflow.cluster.reporting import decode
 from nbflow.core.attempts import (
     AttemptTask,
+    ClusterGone,
     Ended,
     Lost,
     Outcome,
@@ -103,7 +104,11 @@ class DaskCluster:
         """
         self._report = report
         if isinstance(self._target, Embedded):
-            self._embedded = EmbeddedCluster(self._target, lambda text: report(WorkerNote(text)))
+            self._embedded = EmbeddedCluster(
+                self._target,
+                note=lambda text: report(WorkerNote(text)),
+                gone=lambda text: report(ClusterGone(text)),
+            )
             await self._embedded.start()
         client = self._client = await self._connect()
         # The client would hold messages back for up to 10 ms to send them together. A
@@ -288,13 +293,17 @@ class DaskCluster:
         for bundle in bundles:
             message = msgspec.msgpack.encode(bundle)
             graph[self._key(bundle)] = (remote.perform, self._topic, message)
-        futures = self._client.get(
-            graph,
-            list(graph),
-            sync=False,
-            priority=first.priority,
-            resources=first.resources or None,
-        )
+        try:
+            futures = self._client.get(
+                graph,
+                list(graph),
+                sync=False,
+                priority=first.priority,
+                resources=first.resources or None,
+            )
+        except (OSError, RuntimeError) as error:
+            # A client whose scheduler is gone refuses in one of these ways.
+            raise ClusterError(f"the connection to the scheduler is lost: {error}") from error
         for bundle, future in zip(bundles, futures, strict=True):
             attempts = tuple(task.id for task in bundle)
             for task in bundle:

@@ -8,6 +8,7 @@ that dies is replaced, and its attempts are reported as lost, not silently run a
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -21,6 +22,7 @@ import psutil
 from dask.system import CPU_COUNT
 from distributed import Scheduler
 from distributed.deploy.utils import nprocesses_nthreads
+from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.utils import silence_logging_cmgr
 
 from nbflow.cluster.worker_process import WorkerOptions
@@ -30,8 +32,8 @@ from nbflow.kernels.folders import sweep
 #: How long a worker process may take to end by itself, in seconds.
 CLOSE_GRACE_S = 3.0
 
-#: How often in a row one worker process is replaced before the cluster gives up on it.
-MAX_RESTARTS = 5
+#: How often in a row a worker process may end before it has joined, until it is given up.
+MAX_FAILED_STARTS = 3
 
 
 class Embedded(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,6 +69,20 @@ class Embedded(msgspec.Struct, frozen=True, omit_defaults=True):
         return workers, self.threads or threads
 
 
+class _Joins(SchedulerPlugin):
+    """Notices which workers have joined."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        #: Names of the worker processes that have joined, each with its pid.
+        self.seen: set[str] = set()
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        """Note a worker that has joined; called by the scheduler."""
+        self.seen.add(str(scheduler.workers[worker].name))
+        self.first.set()
+
+
 class EmbeddedCluster:
     """A running embedded cluster.
 
@@ -76,16 +92,25 @@ class EmbeddedCluster:
         Its size.
     note
         Receives remarks for people, such as the replacement of a worker.
+    gone
+        Is told why, when no worker process is left and none will be started again.
     """
 
-    def __init__(self, config: Embedded, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: Embedded, note: Callable[[str], None], gone: Callable[[str], None]
+    ) -> None:
         self.config = config
         self._note = note
+        self._gone = gone
+        self._joins = _Joins()
         self._folder = tempfile.TemporaryDirectory(prefix="nbflow-", ignore_cleanup_errors=True)
         self._scheduler: Scheduler | None = None
         self._watchers: list[asyncio.Task[None]] = []
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._closing = False
+        #: Worker processes that will not be started again.
+        self._given_up = 0
+        self._all_given_up = asyncio.Event()
         self._quiet = contextlib.ExitStack()
 
     @property
@@ -117,6 +142,7 @@ class EmbeddedCluster:
             raise ClusterError(
                 f"the embedded cluster cannot listen on loopback: {error}"
             ) from error
+        self._scheduler.add_plugin(self._joins)
         workers, threads = self.config.sized()
         for number in range(workers):
             watch = self._keep_running(number, threads)
@@ -130,16 +156,13 @@ class EmbeddedCluster:
         ClusterError
             If the worker processes end instead; their last words are in the message.
         """
-        assert self._scheduler is not None
-        while not self._scheduler.workers:
-            ended = [watcher for watcher in self._watchers if watcher.done()]
-            if len(ended) == len(self._watchers):
-                raise ClusterError(
-                    "no worker process of the embedded cluster could start. One ended with:\n"
-                    + self._last_words(0)
-                )
-            # The scheduler has no event for "a worker has joined" that can be awaited.
-            await asyncio.sleep(0.01)
+        joined = asyncio.create_task(self._joins.first.wait())
+        given_up = asyncio.create_task(self._all_given_up.wait())
+        await asyncio.wait({joined, given_up}, return_when=asyncio.FIRST_COMPLETED)
+        joined.cancel()
+        given_up.cancel()
+        if not self._joins.first.is_set():
+            raise ClusterError(self._no_worker_left())
 
     async def close(self) -> None:
         """End all worker processes, with what they started, and the scheduler."""
@@ -164,20 +187,30 @@ class EmbeddedCluster:
         self._folder.cleanup()
 
     async def _keep_running(self, number: int, threads: int) -> None:
-        for _ in range(MAX_RESTARTS + 1):
-            process = await self._spawn(number, threads)
+        failed_starts = 0
+        for start in itertools.count():
+            # A name is new at each start, so that it tells whether this very process has joined.
+            name = f"{number}" if start == 0 else f"{number}.{start}"
+            process = await self._spawn(number, name, threads)
             self._processes[number] = process
             code = await process.wait()
             sweep(process.pid)
             if self._closing:
                 return
-            self._note(f"worker {number} (pid {process.pid}) {_how_it_ended(code)}")
-        self._note(f"worker {number} has ended {MAX_RESTARTS + 1} times and is not started again")
+            self._note(f"worker {name} (pid {process.pid}) {_how_it_ended(code)}")
+            failed_starts = 0 if name in self._joins.seen else failed_starts + 1
+            if failed_starts == MAX_FAILED_STARTS:
+                break
+        self._note(f"worker {number} could not be started, {MAX_FAILED_STARTS} times in a row")
+        self._given_up += 1
+        if self._given_up == len(self._watchers):
+            self._all_given_up.set()
+            self._gone(self._no_worker_left())
 
-    async def _spawn(self, number: int, threads: int) -> asyncio.subprocess.Process:
+    async def _spawn(self, number: int, name: str, threads: int) -> asyncio.subprocess.Process:
         options = WorkerOptions(
             scheduler=self.address,
-            name=str(number),
+            name=name,
             threads=threads,
             local_directory=self._folder.name,
             driver_pid=os.getpid(),
@@ -198,6 +231,12 @@ class EmbeddedCluster:
 
     def _log(self, number: int) -> Path:
         return Path(self._folder.name) / f"worker-{number}.log"
+
+    def _no_worker_left(self) -> str:
+        return (
+            "no worker process of the embedded cluster could start. One ended with:\n"
+            + self._last_words(0)
+        )
 
     def _last_words(self, number: int) -> str:
         log = self._log(number)

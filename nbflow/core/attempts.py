@@ -96,4 +96,10 @@ class WorkerNote(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
-Report: TypeAlias = Started | Ended | Lost | Progress | WorkerNote
+class ClusterGone(msgspec.Struct, frozen=True, tag=True):
+    """The cluster will not run anything any more."""
+
+    message: str
+
+
+Report: TypeAlias = Started | Ended | Lost | Progress | WorkerNote | ClusterGone

@@ -5,6 +5,10 @@ Higher priority goes first, and among equals the order of the flow. A limit on
 the flow or on a group holds nodes back; a node that its group holds back does not
 hold back others.
 
+A *suspect* is a node whose last attempt was lost with its worker. It may have
+killed the worker, or only have been there; so suspects run one at a time, and the next
+loss tells the one from the other.
+
 A `Frontier` holds no truth of its own: every driver builds it anew from what the
 machine's commands say.
 """
@@ -13,6 +17,9 @@ import heapq
 
 from nbflow.core.graph import Graph
 from nbflow.core.ids import groups_of
+
+#: The group of all suspects; no group of a flow has an empty name.
+_SUSPECTS = ""
 
 
 class Frontier:
@@ -26,7 +33,8 @@ class Frontier:
 
     def __init__(self, graph: Graph) -> None:
         self._limit = graph.spec.limits.flow
-        self._group_limits = graph.spec.limits.groups
+        self._group_limits = {**graph.spec.limits.groups, _SUSPECTS: 1}
+        self._suspects: set[str] = set()
         self._rank = {
             name: (-node.policy.priority, order)
             for order, (name, node) in enumerate(graph.nodes.items())
@@ -41,8 +49,10 @@ class Frontier:
         self._placed: set[str] = set()
         self._in_group: dict[str, int] = dict.fromkeys(self._group_limits, 0)
 
-    def offer(self, node: str) -> None:
+    def offer(self, node: str, *, suspect: bool = False) -> None:
         """Add a node that is ready."""
+        if suspect:
+            self._suspects.add(node)
         if node not in self._offered:
             self._offered.add(node)
             heapq.heappush(self._open, (self._rank[node], node))
@@ -76,6 +86,7 @@ class Frontier:
         for group in self._limited_groups(node):
             self._in_group[group] -= 1
         self._call_up(node)
+        self._suspects.discard(node)
 
     @property
     def placed(self) -> int:
@@ -108,9 +119,8 @@ class Frontier:
         return self._limit is not None and len(self._placed) >= self._limit
 
     def _limited_groups(self, node: str) -> list[str]:
-        if not self._group_limits:
-            return []
-        return [group for group in groups_of(node) if group in self._group_limits]
+        groups = [group for group in groups_of(node) if group in self._group_limits]
+        return [*groups, _SUSPECTS] if node in self._suspects else groups
 
     def _full_group(self, node: str) -> str | None:
         for group in self._limited_groups(node):

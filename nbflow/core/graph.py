@@ -5,7 +5,7 @@ Built once from a `FlowSpec`. Its constructor trusts the specification: use
 """
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -100,11 +100,17 @@ def edges_of(spec: FlowSpec) -> Iterable[Edge]:
 
 
 def find_cycle(upstream: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    """Return one cycle as ``(a, b, …, a)``, each waiting for the one before; empty if none.
+    """Return one cycle as ``(a, b, …, a)``, each waiting for the one before; empty if none."""
+    return next(find_cycles(upstream), ())
+
+
+def find_cycles(upstream: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, ...]]:
+    """Yield cycles as `find_cycle` gives them: at least one of every knot, and not each there is.
 
     An iterative depth-first search: flows are deeper than Python's stack.
     """
     done: set[str] = set()
+    in_cycle: set[str] = set()
     for start in upstream:
         path: list[str] = []
         on_path: dict[str, int] = {}
@@ -116,14 +122,16 @@ def find_cycle(upstream: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
                 del on_path[name]
                 done.add(name)
             elif name in on_path:
-                # The path walks against the edges, so it is turned round for reading.
-                return tuple(reversed([*path[on_path[name] :], name]))
+                # A knot of many edges has more cycles than anybody could read.
+                if in_cycle.isdisjoint((name, path[-1])):
+                    in_cycle.update(path[on_path[name] :])
+                    # The path walks against the edges, so it is turned round for reading.
+                    yield tuple(reversed([*path[on_path[name] :], name]))
             elif name not in done:
                 on_path[name] = len(path)
                 path.append(name)
                 stack.append((name, False))
                 stack.extend((source, True) for source in upstream.get(name, ()))
-    return ()
 
 
 def _grouped(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

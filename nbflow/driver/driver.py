@@ -26,7 +26,16 @@ from rpds import HashTrieMap
 
 from nbflow.core import events as ev
 from nbflow.core import machine as m
-from nbflow.core.attempts import Ended, Lost, Outcome, Progress, Report, Started, WorkerNote
+from nbflow.core.attempts import (
+    ClusterGone,
+    Ended,
+    Lost,
+    Outcome,
+    Progress,
+    Started,
+    WorkerNote,
+)
+from nbflow.core.errors import ClusterError
 from nbflow.core.frontier import Frontier
 from nbflow.core.ids import AttemptId
 from nbflow.core.states import IN_FLIGHT, RUN_ENDED, NodeState, Reason, RunStatus
@@ -236,6 +245,8 @@ class Driver:
         match stimulus:
             case Started() | Ended() | Lost() | Progress() | WorkerNote():
                 self._absorb_report(stimulus)
+            case ClusterGone(message):
+                raise ClusterError(message)
             case RetryTimer(node, attempt):
                 self._timers.pop(node, None)
                 current = self._ledger.run[node]
@@ -262,7 +273,7 @@ class Driver:
                     if self._is_current(attempt):
                         self._attempt_stopped(attempt, None)
 
-    def _absorb_report(self, report: Report) -> None:
+    def _absorb_report(self, report: Started | Ended | Lost | Progress | WorkerNote) -> None:
         match report:
             case WorkerNote(message):
                 self.notes = (*self.notes, message)
@@ -335,7 +346,7 @@ class Driver:
     def _perform(self, command: m.Command) -> None:
         match command:
             case m.StartAttempt(node):
-                self._frontier.offer(node)
+                self._frontier.offer(node, suspect=self._ledger.run[node].losses > 0)
             case m.SkipNode(node, reason):
                 self._ledger.record(ev.NodeSkipped(node, reason))
             case m.CancelNode(node):

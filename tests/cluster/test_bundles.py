@@ -61,11 +61,20 @@ def test_one_slow_attempt_ends_the_bundling() -> None:
 
 def test_a_few_attempts_are_shared_among_the_threads() -> None:
     bundler = Bundler()
-    bundler.observe("sha256:f", 0.0001)
+    bundler.observe("sha256:f", 0.01)
 
     now, _ = bundler.cut([task(i) for i in range(8)], threads=8)
 
     assert len(now) == 8
+
+
+def test_less_work_than_a_task_costs_is_not_worth_a_task() -> None:
+    bundler = Bundler()
+    bundler.observe("sha256:f", 0.0001)
+
+    now, _ = bundler.cut([task(i) for i in range(4)], threads=8)
+
+    assert len(now) == 1
 
 
 def test_only_like_attempts_share_a_bundle() -> None:

@@ -133,3 +133,30 @@ def test_thousands_behind_a_small_limit_pass_one_by_one():
         frontier.release(passed[-1])
         running += frontier.admit()
     assert passed == names
+
+
+def test_suspects_run_one_at_a_time_and_hold_back_nobody_else() -> None:
+    frontier = Frontier(graph_of("abcd"))
+    for name in "abc":
+        frontier.offer(name, suspect=True)
+    frontier.offer("d")
+
+    assert frontier.admit() == ["a", "d"]
+    frontier.release("d")
+    assert frontier.admit() == []
+    frontier.release("a")
+    assert frontier.admit() == ["b"]
+    frontier.withdraw("c")
+    frontier.release("b")
+    assert frontier.admit() == []
+
+
+def test_a_suspect_that_has_ended_is_none_any_more() -> None:
+    frontier = Frontier(graph_of("ab"))
+    frontier.offer("a", suspect=True)
+    frontier.admit()
+    frontier.release("a")
+    frontier.offer("a")
+    frontier.offer("b", suspect=True)
+
+    assert frontier.admit() == ["a", "b"]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbflow.core.graph import Edge, Graph, edges_of, find_cycle
+from nbflow.core.graph import Edge, Graph, edges_of, find_cycle, find_cycles
 from nbflow.core.spec import FlowSpec, FunctionCode, NodeSpec
 from nbflow.core.values import Fields, FromOutput, FromParam, Inline, Items, Text
 
@@ -91,6 +91,13 @@ def test_a_node_that_waits_for_itself_is_a_cycle():
 
 def test_each_of_a_cycle_waits_for_the_one_before():
     assert find_cycle({"a": ["c"], "b": ["a"], "c": ["b"]}) == ("a", "b", "c", "a")
+
+
+def test_every_knot_is_named_once():
+    apart = {"a": ["b"], "b": ["a"], "c": ["c"], "d": ["a", "c"]}
+    assert [set(cycle) for cycle in find_cycles(apart)] == [{"a", "b"}, {"c"}]
+    everyone = dict.fromkeys("abcdefgh", "abcdefgh")
+    assert 1 <= len(list(find_cycles(everyone))) <= 8
 
 
 def test_unknown_nodes_are_no_cycle():
