@@ -7,6 +7,7 @@ repeat a node behind the journal's back.
 
 ==================== ============================================================
 `dask_cluster`       the adapter of the `Cluster` port, on the driver's side
+`connecting`         reaching a cluster, and what its workers can do
 `bundles`            many tiny attempts in one Dask task
 `embedded`           a scheduler and worker processes of our own, on loopback
 `worker_process`     the program that such a worker process runs

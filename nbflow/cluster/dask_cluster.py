@@ -15,18 +15,16 @@ import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 from dask.typing import Key
-from distributed import Client, Future
-from distributed.deploy.cluster import Cluster as DaskDeployment
+from distributed import Future
 from distributed.scheduler import KilledWorker
 
-from nbflow._version import __version__
-from nbflow.cluster import remote
+from nbflow.cluster import connecting, remote
 from nbflow.cluster.bundles import SCOUT_WAIT_S, Bundle, Bundler
+from nbflow.cluster.connecting import Target
 from nbflow.cluster.embedded import Embedded, EmbeddedCluster
 from nbflow.cluster.reporting import decode
 from nbflow.core.attempts import (
@@ -45,12 +43,6 @@ from nbflow.core.spec import FunctionCode
 from nbflow.core.states import Reason
 from nbflow.ports import ClusterInfo
 
-#: How long a scheduler may take to answer, in seconds.
-CONNECT_TIMEOUT_S = 15.0
-
-#: How long to wait for the first worker of somebody else's cluster, in seconds.
-FIRST_WORKER_TIMEOUT_S = 60.0
-
 #: How often the futures of ended attempts are released, in seconds.
 RELEASE_EVERY_S = 0.25
 
@@ -58,8 +50,6 @@ RELEASE_EVERY_S = 0.25
 MAX_LABELS = 256
 
 _log = logging.getLogger(__name__)
-
-Target: TypeAlias = Embedded | str | Path | Client | DaskDeployment
 
 
 class DaskCluster:
@@ -110,7 +100,8 @@ class DaskCluster:
                 gone=lambda text: report(ClusterGone(text)),
             )
             await self._embedded.start()
-        client = self._client = await self._connect()
+        address = None if self._embedded is None else self._embedded.address
+        client = self._client = await connecting.connect(self._target, address)
         # The client would hold messages back for up to 10 ms to send them together. A
         # driver sends one batch a turn, and the next node waits for it.
         client.scheduler_comm.interval = 0
@@ -126,9 +117,15 @@ class DaskCluster:
         """
         if self._embedded is not None:
             await self._embedded.first_worker()
-        elif not self._client.scheduler_info(n_workers=-1)["workers"]:
-            await self._first_worker()
-        info = self._info_of(await self._probe(store))
+        else:
+            await connecting.first_worker(self._client)
+        # Our own workers have this program's kernels; listing them takes a moment.
+        is_ours = self._embedded is not None
+        probes = await connecting.probe(self._client, store, list_kernels=not is_ours)
+        for doubt in connecting.doubts(probes):
+            self._report(WorkerNote(doubt))
+        has_dashboard = not isinstance(self._target, Embedded) or self._target.dashboard
+        info = connecting.info_of(self._client, list(probes.values()), has_dashboard=has_dashboard)
         if self._embedded is not None:
             # Workers that are still on their way count: they will be here in a moment.
             workers, threads = self._embedded.config.sized()
@@ -191,97 +188,6 @@ class DaskCluster:
             await self._client.close()
         if self._embedded is not None:
             await self._embedded.close()
-
-    # --- connecting ---------------------------------------------------------------------------
-
-    async def _connect(self) -> Any:
-        where, options = self._address()
-        try:
-            return await Client(
-                asynchronous=True,
-                set_as_default=False,
-                name="nbflow",
-                timeout=CONNECT_TIMEOUT_S,
-                **options,
-            )
-        except (OSError, TimeoutError, ValueError) as error:
-            raise ClusterError(
-                f"the cluster {where} cannot be reached: {str(error) or type(error).__name__}. "
-                "Check that its scheduler runs and that this machine may connect to it"
-            ) from error
-
-    def _address(self) -> tuple[str, dict[str, Any]]:
-        """Return how to call the target in a message, and how to connect to it."""
-        target = self._target
-        if isinstance(target, Embedded):
-            assert self._embedded is not None
-            return "embedded in this process", {"address": self._embedded.address}
-        if isinstance(target, Client):
-            if target.scheduler is None:
-                raise ClusterError("the Client that was given as cluster= is closed")
-            address = target.scheduler.address
-            return f"at {address}", {"address": address, "security": target.security}
-        if isinstance(target, DaskDeployment):
-            address = target.scheduler_address
-            security = getattr(target, "security", None)
-            return f"at {address}", {"address": address, "security": security}
-        text = str(target)
-        if "://" not in text and (isinstance(target, Path) or text.endswith(".json")):
-            if not Path(text).is_file():
-                raise ClusterError(f"there is no scheduler file {text}")
-            return f"of the scheduler file {text}", {"scheduler_file": text}
-        return f"at {text}", {"address": text}
-
-    async def _probe(self, store: StoreRef) -> list[remote.ProbeResult]:
-        # Our own workers have this program's kernels; listing them takes a moment.
-        list_kernels = self._embedded is None
-        answers = await self._client.run(remote.probe, store, list_kernels, on_error="return")
-        probes: list[remote.ProbeResult] = []
-        for worker, answer in answers.items():
-            if isinstance(answer, BaseException):
-                raise ClusterError(_unfit(worker, answer))
-            probe = msgspec.msgpack.decode(answer, type=remote.ProbeResult)
-            if probe.version != __version__:
-                raise ClusterError(
-                    f"worker {worker} has nbflow {probe.version}, and this program is nbflow "
-                    f"{__version__}. Install the same version in both environments"
-                )
-            probes.append(probe)
-        return probes
-
-    def _info_of(self, probes: Sequence[remote.ProbeResult]) -> ClusterInfo:
-        resources: defaultdict[str, float] = defaultdict(float)
-        for probe in probes:
-            for name, amount in probe.resources.items():
-                # What one worker has: resources of several cannot serve one attempt.
-                resources[name] = max(resources[name], amount)
-        return ClusterInfo(
-            address=self._client.scheduler.address,
-            dashboard=self._client.dashboard_link if self._has_dashboard() else "",
-            workers=len(probes),
-            threads=sum(probe.threads for probe in probes),
-            shares_store=all(probe.shares_store for probe in probes),
-            kernels=frozenset.intersection(*(frozenset(probe.kernels) for probe in probes)),
-            resources=dict(resources),
-        )
-
-    def _has_dashboard(self) -> bool:
-        return not isinstance(self._target, Embedded) or self._target.dashboard
-
-    async def _first_worker(self) -> None:
-        """Wait for a worker, with a task that makes an adaptive cluster start one."""
-        client = self._client
-        wanted = client.submit(int, key=f"nbflow-first-worker-{self._topic}", pure=False)
-        try:
-            await asyncio.wait_for(client.wait_for_workers(1), FIRST_WORKER_TIMEOUT_S)
-        except TimeoutError as error:
-            raise ClusterError(
-                f"the cluster at {client.scheduler.address} has had no worker for "
-                f"{FIRST_WORKER_TIMEOUT_S:.0f} s. Start one with: dask worker "
-                f"{client.scheduler.address}"
-            ) from error
-        finally:
-            wanted.release()
 
     # --- handing over -------------------------------------------------------------------------
 
@@ -416,13 +322,3 @@ def _unperformed(attempt: AttemptId, now: float, error: BaseException) -> Outcom
         ended_at=now,
         reason=Reason("error", message),
     )
-
-
-def _unfit(worker: str, error: BaseException) -> str:
-    # What a worker cannot unpickle comes back as a bare Exception around the cause's repr.
-    if "No module named" in str(error):
-        return (
-            f"worker {worker} cannot run nbflow: {error}. Install nbflow {__version__}, with all "
-            "that it depends on, in the environment of every worker"
-        )
-    return f"worker {worker} cannot run nbflow: {type(error).__name__}: {error}"

@@ -5,6 +5,7 @@ events, go through the machine, into the journal, and only then take effect.
 The loop knows ports, not adapters, and can live in the user's process or any other.
 """
 
-from nbflow.driver.driver import Driver, Surroundings
+from nbflow.driver.driver import Driver
+from nbflow.driver.surroundings import Surroundings
 
 __all__ = ["Driver", "Surroundings"]

@@ -19,7 +19,6 @@ import asyncio
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 from rpds import HashTrieMap
@@ -42,6 +41,7 @@ from nbflow.core.states import IN_FLIGHT, RUN_ENDED, NodeState, Reason, RunStatu
 from nbflow.core.values import Artifact
 from nbflow.driver.lease import Keeper
 from nbflow.driver.ledger import Ledger
+from nbflow.driver.outcomes import event_of, is_of
 from nbflow.driver.stimuli import (
     CancelAsked,
     LeaseLost,
@@ -50,8 +50,8 @@ from nbflow.driver.stimuli import (
     StopAsked,
     StopOverdue,
 )
+from nbflow.driver.surroundings import Surroundings
 from nbflow.driver.tasks import TaskMaker
-from nbflow.ports import ArtifactStore, Cluster, Journal
 
 _T = TypeVar("_T")
 
@@ -60,32 +60,8 @@ _T = TypeVar("_T")
 BACKLOG = 3
 COALESCE_S = 0.003
 
-#: How much the clocks of driver and workers may differ, in seconds.
-CLOCK_SKEW_S = 60.0
-
 #: How long attempts that were asked to stop may take to say goodbye, in seconds.
 STOP_GRACE_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a driver works with.
-
-    Parameters
-    ----------
-    journal, store, cluster
-        The ports. The cluster has been started, with the driver's `put` as its report callback.
-    shares_store
-        Whether workers reach the store themselves; else bytes travel with tasks and outcomes.
-    slots
-        How many attempts the cluster runs at once, about.
-    """
-
-    journal: Journal
-    store: ArtifactStore
-    cluster: Cluster
-    shares_store: bool
-    slots: int
 
 
 class Driver:
@@ -233,8 +209,8 @@ class Driver:
                 continue
             attempt = AttemptId(run.id, name, node.attempt, self._ledger.epoch)
             outcome = await self._write(self._tasks.receipt, attempt)
-            if outcome is not None and _is_of(outcome, node):
-                self._ledger.record(_event_of(outcome))
+            if outcome is not None and is_of(outcome, node):
+                self._ledger.record(event_of(outcome))
             else:
                 reason = Reason("driver_lost", "its driver ended before the attempt did")
                 self._ledger.record(ev.AttemptLost(name, node.attempt, reason))
@@ -323,7 +299,7 @@ class Driver:
             return
         self._frontier.release(outcome.id.node)
         self._tasks.received(outcome)
-        self._ledger.record(_event_of(outcome))
+        self._ledger.record(event_of(outcome))
 
     def _attempt_stopped(self, attempt: AttemptId, notebook: Artifact | None) -> None:
         self._frontier.release(attempt.node)
@@ -430,38 +406,4 @@ class Driver:
         return await asyncio.get_running_loop().run_in_executor(self._writer, call, *args)
 
 
-def _is_of(outcome: Outcome, node: m.NodeRun) -> bool:
-    """Whether a receipt tells how this attempt ended, and not that it was stopped.
-
-    A receipt of a run that was deleted, whose id was used again, is older than the attempt; a
-    minute is allowed for clocks that differ.
-    """
-    scheduled_at = node.scheduled_at or 0.0
-    return outcome.status != "stopped" and outcome.started_at > scheduled_at - CLOCK_SKEW_S
-
-
 _TRIED_AGAIN = frozenset({NodeState.FAILED, NodeState.CANCELLED, NodeState.SKIPPED})
-
-
-def _event_of(outcome: Outcome) -> ev.AttemptSucceeded | ev.AttemptFailed:
-    if outcome.status == "succeeded":
-        return ev.AttemptSucceeded(
-            node=outcome.id.node,
-            attempt=outcome.id.number,
-            started_at=outcome.started_at,
-            ended_at=outcome.ended_at,
-            outputs=outcome.outputs,
-            notebook=outcome.notebook,
-            log=outcome.log,
-        )
-    return ev.AttemptFailed(
-        node=outcome.id.node,
-        attempt=outcome.id.number,
-        reason=outcome.reason or Reason("error", "the worker gave no reason"),
-        started_at=outcome.started_at,
-        ended_at=outcome.ended_at,
-        error=outcome.error,
-        outputs=outcome.outputs,
-        notebook=outcome.notebook,
-        log=outcome.log,
-    )

@@ -15,7 +15,7 @@ from nbflow.definition.builder import FlowBuilder
 from nbflow.session.picture import Picture
 
 if TYPE_CHECKING:
-    from nbflow.cluster.dask_cluster import Target
+    from nbflow.cluster.connecting import Target
     from nbflow.session.run import Run
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from nbflow.cluster import DaskCluster
-from nbflow.cluster.dask_cluster import Target
+from nbflow.cluster.connecting import Target
 from nbflow.core import machine
 from nbflow.core.attempts import Report
 from nbflow.core.view import RunView

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nbflow._version import __version__
 from nbflow.cluster import Embedded
-from nbflow.cluster.dask_cluster import Target
+from nbflow.cluster.connecting import Target
 from nbflow.core import machine
 from nbflow.core.errors import ClusterError, DefinitionError, Problem
 from nbflow.core.events import RunCreated

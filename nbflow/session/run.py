@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from nbflow.cluster.dask_cluster import Target
+from nbflow.cluster.connecting import Target
 from nbflow.core.errors import NbflowError, RunHeld
 from nbflow.core.events import Record
 from nbflow.core.states import RUN_ENDED, NodeState, RunStatus

@@ -76,7 +76,7 @@ def test_workers_that_do_not_share_the_home(tmp_path, outside, notebook) -> None
 
 
 def test_a_scheduler_that_is_not_there(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("nbflow.cluster.dask_cluster.CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("nbflow.cluster.connecting.CONNECT_TIMEOUT_S", 1.0)
     with pytest.raises(nbflow.ClusterError, match=r"tcp://127.0.0.1:9 cannot be reached"):
         simple(tmp_path).run(cluster="tcp://127.0.0.1:9", progress=False)
     with pytest.raises(nbflow.ClusterError, match=r"no scheduler file .*nowhere.json"):
@@ -84,7 +84,7 @@ def test_a_scheduler_that_is_not_there(tmp_path, monkeypatch) -> None:
 
 
 def test_a_cluster_without_workers(tmp_path, outside, monkeypatch) -> None:
-    monkeypatch.setattr("nbflow.cluster.dask_cluster.FIRST_WORKER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("nbflow.cluster.connecting.FIRST_WORKER_TIMEOUT_S", 0.5)
     with pytest.raises(nbflow.ClusterError, match="has had no worker"):
         simple(tmp_path).run(cluster=outside.address, progress=False)
 
