@@ -5,9 +5,12 @@ was given stays the user's, with its own loop and its own futures.
 """
 
 import asyncio
+import builtins
+import importlib.util
 import platform
+import types
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,6 +31,8 @@ CONNECT_TIMEOUT_S = 15.0
 #: How long to wait for the first worker of somebody else's cluster, in seconds.
 FIRST_WORKER_TIMEOUT_S = 60.0
 
+#: The body of every Dask task of ours.
+Entry: TypeAlias = Callable[[str, bytes], Awaitable[bytes]]
 Target: TypeAlias = Embedded | str | Path | Client | DaskDeployment
 
 
@@ -105,6 +110,30 @@ async def first_worker(client: Any) -> None:
         ) from error
     finally:
         wanted.release()
+
+
+async def entry_for(client: Any) -> Entry:
+    """Return the function that tasks of this cluster call.
+
+    A scheduler unpickles what is submitted. One whose environment has no nbflow cannot
+    unpickle a reference to `remote.perform`; for it the function travels whole, and
+    names nbflow only when it runs, on a worker.
+    """
+    try:
+        found = await client.run_on_scheduler(importlib.util.find_spec, "nbflow")
+    except (ImportError, ValueError):
+        found = None
+    if found is not None:
+        return remote.perform
+    # What belongs to no module that can be imported is pickled by value.
+    nowhere = {"__name__": "nbflow entry", "__builtins__": builtins}
+    return types.FunctionType(_enter.__code__, nowhere, "perform")
+
+
+async def _enter(topic: str, message: bytes) -> bytes:
+    from nbflow.cluster.remote import perform  # on the worker, not before
+
+    return await perform(topic, message)
 
 
 async def probe(

@@ -70,6 +70,7 @@ class DaskCluster:
         self._topic = f"nbflow-{uuid.uuid4().hex[:12]}"
         self._embedded: EmbeddedCluster | None = None
         self._client: Any = None
+        self._entry: connecting.Entry = remote.perform
         self._report: Callable[[Report], None] = lambda _: None
         self._bundler = Bundler()
         #: Attempts that wait until the first of their function has been seen to run.
@@ -124,6 +125,8 @@ class DaskCluster:
         probes = await connecting.probe(self._client, store, list_kernels=not is_ours)
         for doubt in connecting.doubts(probes):
             self._report(WorkerNote(doubt))
+        if not is_ours:
+            self._entry = await connecting.entry_for(self._client)
         has_dashboard = not isinstance(self._target, Embedded) or self._target.dashboard
         info = connecting.info_of(self._client, list(probes.values()), has_dashboard=has_dashboard)
         if self._embedded is not None:
@@ -198,7 +201,7 @@ class DaskCluster:
         graph: dict[Key, Any] = {}
         for bundle in bundles:
             message = msgspec.msgpack.encode(bundle)
-            graph[self._key(bundle)] = (remote.perform, self._topic, message)
+            graph[self._key(bundle)] = (self._entry, self._topic, message)
         try:
             futures = self._client.get(
                 graph,

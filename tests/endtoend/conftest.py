@@ -42,9 +42,16 @@ class OutsideCluster:
         self.folder = folder
         self.file = folder / "scheduler.json"
         self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start_scheduler(self, *, preamble: str = "") -> None:
+        """Start the scheduler; `preamble` is Python that it runs before anything else."""
+        program = f"{preamble}\nfrom distributed.cli.dask_scheduler import main\nmain()"
         self._run(
-            "dask scheduler --host 127.0.0.1 --port 0 --no-dashboard "
-            f"--dashboard-address 127.0.0.1:0 --scheduler-file {self.file}"
+            [
+                *(sys.executable, "-c", program, "--host", "127.0.0.1", "--port", "0"),
+                *("--no-dashboard", "--dashboard-address", "127.0.0.1:0"),
+                *("--scheduler-file", str(self.file)),
+            ]
         )
         until(lambda: self.file.exists() and self.file.read_text().endswith("}"))
 
@@ -73,9 +80,7 @@ class OutsideCluster:
             process.kill()
             process.wait()
 
-    def _run(self, command: str | list[str]):
-        if isinstance(command, str):
-            command = [sys.executable, "-m", *command.split()]
+    def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
         log = (self.folder / f"log-{len(self.processes)}").open("wb")
         with log:
             process = subprocess.Popen(
@@ -90,8 +95,8 @@ class OutsideCluster:
 
 
 @pytest.fixture
-def outside(tmp_path: Path) -> Iterator[OutsideCluster]:
-    """A running scheduler without workers."""
+def ungoverned(tmp_path: Path) -> Iterator[OutsideCluster]:
+    """A cluster whose scheduler the test starts itself."""
     folder = tmp_path / "cluster"
     folder.mkdir()
     cluster = OutsideCluster(folder)
@@ -99,3 +104,10 @@ def outside(tmp_path: Path) -> Iterator[OutsideCluster]:
         yield cluster
     finally:
         cluster.close()
+
+
+@pytest.fixture
+def outside(ungoverned: OutsideCluster) -> OutsideCluster:
+    """A running scheduler without workers."""
+    ungoverned.start_scheduler()
+    return ungoverned

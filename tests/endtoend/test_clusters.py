@@ -95,6 +95,13 @@ def test_a_worker_whose_environment_lacks_nbflow(tmp_path, outside) -> None:
         simple(tmp_path).run(cluster=outside.address, progress=False)
 
 
+def test_a_scheduler_whose_environment_lacks_nbflow(tmp_path, ungoverned) -> None:
+    ungoverned.start_scheduler(preamble="import sys; sys.modules['nbflow'] = None")
+    ungoverned.add_worker()
+    run = simple(tmp_path).run(cluster=ungoverned.address, progress=False)
+    assert run["total"].outputs["result"] == sum(range(10_000))
+
+
 def test_a_worker_with_another_version(tmp_path, outside) -> None:
     outside.add_worker(preamble="import nbflow._version as v; v.__version__ = '0.0.7'")
     with pytest.raises(nbflow.ClusterError, match=r"has nbflow 0\.0\.7, and this program"):
