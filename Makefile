@@ -13,7 +13,12 @@ STAMP  := $(VENV)/.installed
 .PHONY: demo test check format bench clean
 
 demo: $(STAMP)
-	@$(BIN)/python notebooks/demo.py
+	$(BIN)/nbflow run notebooks/pipeline/flow.yaml -o out
+	@$(BIN)/nbflow graph notebooks/pipeline/flow.yaml --format svg -o out/graph.svg
+	@echo
+	@echo "The executed notebooks:    out/*.ipynb, out/models/*.ipynb (begin with out/report.ipynb)"
+	@echo "The picture of the graph:  out/graph.svg"
+	@echo "The same from Jupyter:     $(BIN)/jupyter lab notebooks/tutorial.ipynb"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)

@@ -12,13 +12,18 @@ from nbflow._version import __version__
 if TYPE_CHECKING:
     from nbflow.cluster import Embedded
     from nbflow.core.errors import (
+        ArtifactError,
         ClusterError,
         DefinitionError,
         JournalError,
+        LostLease,
         NbflowError,
+        NewerSchema,
         RunCancelled,
+        RunExists,
         RunFailed,
         RunHeld,
+        RunInterrupted,
         UnknownRun,
     )
     from nbflow.core.policies import Retry, Timeout
@@ -32,6 +37,11 @@ _PLACES = {
     "Flow": "nbflow.session",
     "JournalError": "nbflow.core.errors",
     "NbflowError": "nbflow.core.errors",
+    "ArtifactError": "nbflow.core.errors",
+    "LostLease": "nbflow.core.errors",
+    "NewerSchema": "nbflow.core.errors",
+    "RunExists": "nbflow.core.errors",
+    "RunInterrupted": "nbflow.core.errors",
     "Retry": "nbflow.core.policies",
     "Run": "nbflow.session",
     "RunCancelled": "nbflow.core.errors",
@@ -46,17 +56,22 @@ _PLACES = {
 }
 
 __all__ = [
+    "ArtifactError",
     "ClusterError",
     "DefinitionError",
     "Embedded",
     "Flow",
     "JournalError",
+    "LostLease",
     "NbflowError",
+    "NewerSchema",
     "Retry",
     "Run",
     "RunCancelled",
+    "RunExists",
     "RunFailed",
     "RunHeld",
+    "RunInterrupted",
     "Timeout",
     "UnknownRun",
     "__version__",

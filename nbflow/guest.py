@@ -76,7 +76,7 @@ def preview(value: object) -> str:
         if isinstance(shape, tuple) and shape:
             return " x ".join(str(side) for side in shape)
         text = " ".join(repr(value)[: 4 * _PREVIEW_LENGTH].split())
-    except Exception as error:  # noqa: BLE001 - foreign code; a preview must not fail a node
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code; a preview must not fail
         return f"<no repr: {type(error).__name__}>"
     # What UTF-8 cannot hold could not be journaled either.
     text = text.encode(errors="replace").decode()
@@ -191,7 +191,7 @@ def _captured(value: Any, folder: Path, file_name: str) -> dict[str, Any]:
     try:
         with (folder / file_name).open("wb") as file:
             kind = dump(value, file)
-    except Exception as error:  # noqa: BLE001 - foreign reducers raise what they like; it is reported
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign reducers raise what they like
         entry["error"] = str(error.__cause__ or error) or type(error).__name__
         return entry
     entry.update(file=file_name, kind=kind, preview=preview(value))
@@ -319,7 +319,7 @@ def _pickle(value: Any, file: BinaryIO) -> None:
             cloudpickle.dump(value, file, protocol=5)
         else:
             pickle.dump(value, file, protocol=5)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Reducers are foreign code and raise what they like (TypeError, RecursionError, …).
         cause = f"{type(error).__name__}: {error}"
         raise Unstorable(

@@ -4,6 +4,7 @@ Layout, the same everywhere::
 
     mark                                  a token that tells this store from all others
     sha256/ab/abcdef…                     an artifact, by the hash of its content
+    sha256/ab/abcdef….d/NAME              the same bytes under the name of an emitted file
     receipts/<run>/<node>.<attempt>       how an attempt ended, for the next driver
     tmp/                                  unfinished writes (a local folder only)
 
@@ -17,10 +18,11 @@ Reading trusts nothing: bytes are handed out after their hash was checked, so a 
 is an error that names the artifact, not a wrong answer.
 
 `digests` knows names and hashes, `files` the durable write, `folders` and
-`remote` the two kinds of place, `store` puts them together.
+`remote` the two kinds of place, `store` puts them together; `naming` is for emitted files.
 """
 
 from nbflow.artifacts.digests import digest_of
+from nbflow.artifacts.naming import under_its_name
 from nbflow.artifacts.store import FileStore
 
-__all__ = ["FileStore", "digest_of"]
+__all__ = ["FileStore", "digest_of", "under_its_name"]

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nbflow.cli.text import near_path, value_text, wrapped
+from nbflow.core.run import NodeRun
 from nbflow.core.spec import NotebookCode
 from nbflow.core.states import NodeState, RunStatus
 from nbflow.core.view import RunView
-from nbflow.drawing.lines import failure_text
 from nbflow.drawing.look import NODE_LOOKS, RUN_LOOKS
 from nbflow.drawing.words import duration, one_line
 from nbflow.session.document import status_of
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Most failures and most outputs that are listed; `show` has them all.
 _FAILURES, _OUTPUTS = 10, 8
+#: Characters of a reason: what to do about it comes last, after names, paths and causes.
+_REASON_LENGTH = 1000
 _INDENT = "    "
 
 
@@ -45,13 +47,20 @@ def headline(view: RunView, now: float) -> str:
     return f"{view.run.id}: {about} ({counts})"
 
 
+def reason_text(node: NodeRun) -> str:
+    """Say why `node` stands where it does, to its end; empty if there is no reason."""
+    if node.reason is None:
+        return ""
+    return one_line(node.reason.message or node.reason.kind, _REASON_LENGTH)
+
+
 def _failures(view: RunView) -> Iterator[str]:
     nodes = view.run.nodes
     failed = [name for name in view.run.graph.nodes if nodes[name].state is NodeState.FAILED]
     glyph = NODE_LOOKS[NodeState.FAILED].glyph
     for name in failed[:_FAILURES]:
         yield f"  {glyph} {one_line(name)}"
-        yield from wrapped(failure_text(nodes[name]), _INDENT)
+        yield from wrapped(reason_text(nodes[name]), _INDENT)
     if len(failed) > _FAILURES:
         yield f"  … and {len(failed) - _FAILURES:,} more; see: nbflow show {view.run.id}"
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nbflow.cli.outcome import headline
+from nbflow.cli.outcome import headline, reason_text
 from nbflow.cli.text import ago, local_time, near_path, value_text, wrapped
-from nbflow.core.states import RUN_ENDED, RunStatus
+from nbflow.core.states import RUN_ENDED, NodeState, RunStatus
 from nbflow.core.view import RunView
 from nbflow.drawing.lines import NodeLine, node_line
 from nbflow.drawing.look import NODE_LOOKS
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nbflow.session import Run
 
 _INDENT = "    "
+#: What a node's reason says all of, and its note in a list only the beginning.
+_SHORT_OF_SUCCESS = (NodeState.FAILED, NodeState.SKIPPED)
 
 
 def portrait_lines(run: "Run", now: float) -> list[str]:
@@ -59,10 +61,11 @@ def _summary(line: NodeLine, width: int) -> str:
 
 def _details(view: RunView, name: str, line: NodeLine) -> Iterator[str]:
     node = view.run[name]
-    if line.note:
-        yield line.note
+    note = reason_text(node) if node.state in _SHORT_OF_SUCCESS else line.note
+    if note:
+        yield note
     error = node.error
-    if error is not None and one_line(error.message) not in line.note:
+    if error is not None and one_line(error.message).rstrip("…") not in note:
         yield f"{one_line(error.type)}: {one_line(error.message)}"
     notebook = executed_notebook(view, name)
     if notebook is not None:

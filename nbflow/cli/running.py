@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbflow.cli.errors import INTERRUPTED, tell
+from nbflow.cli.errors import INTERRUPTED, USAGE, tell
 from nbflow.cli.interrupts import stopping_in_good_order
 from nbflow.cli.options import (
     ClusterChoice,
@@ -153,6 +153,8 @@ def _conclude(run: "Run", *, as_json: bool, quiet: bool) -> int:
         if not isinstance(error, (RunFailed, RunCancelled)):
             # The driver could not go on; of the other two, the result itself tells.
             tell(error)
+            # Usage would claim that nothing was run.
+            code = INTERRUPTED if code == USAGE else code
     _print_result(run, as_json=as_json)
     return code
 

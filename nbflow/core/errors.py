@@ -73,6 +73,19 @@ class RunCancelled(NbflowError):
         self.run = run
 
 
+class RunInterrupted(NbflowError):
+    """The driver could not go on; what is recorded is intact, and the run can be resumed.
+
+    Its ``__cause__`` is the error that stopped the driver, its ``run`` the handle.
+    """
+
+    exit_code = 130
+
+    def __init__(self, message: str, run: object = None) -> None:
+        super().__init__(message)
+        self.run = run
+
+
 class UnknownRun(NbflowError):
     """There is no such run in this home."""
 

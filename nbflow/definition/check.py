@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nbflow.core.errors import Problem
-from nbflow.core.graph import find_cycle
+from nbflow.core.graph import find_cycles
 from nbflow.core.ids import groups_of, is_node_name
 from nbflow.core.spec import FlowSpec, NodeSpec, NotebookCode
 from nbflow.core.values import FromOutput, FromParam, describe_reference, references
@@ -216,15 +216,14 @@ def _output_fault(flow: _Flow, reference: FromOutput) -> Fault | None:
     return None
 
 
-def _no_cycle(flow: _Flow) -> Iterator[Problem]:
+def _no_cycles(flow: _Flow) -> Iterator[Problem]:
     upstream: dict[str, list[str]] = {}
     for node in flow.nodes:
         data = (r for b in node.spec.params.values() for r in references(b))
         sources = [r.node for r in data if isinstance(r, FromOutput)] + list(node.spec.after)
         known = (source for source in sources if source in flow.by_name)
         upstream.setdefault(node.spec.name, []).extend(known)
-    cycle = find_cycle(upstream)
-    if cycle:
+    for cycle in find_cycles(upstream):
         place = flow.by_name[cycle[0]].place
         yield Problem(
             place=place,
@@ -362,7 +361,7 @@ _RULES: tuple[Callable[[_Flow], Iterator[Problem]], ...] = (
     _legal_names,
     _distinct_names,
     _known_references,
-    _no_cycle,
+    _no_cycles,
     _declared_outputs,
     _known_groups,
     _known_folders,

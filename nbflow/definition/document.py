@@ -79,7 +79,8 @@ class PolicyModel(_Model):
 
     retries: Retries | None = Field(
         default=None,
-        description="a whole number or a mapping with times, backoff, factor, max_backoff, jitter",
+        description="a whole number, 0 or more, or a mapping with times, backoff, factor, "
+        "max_backoff, jitter",
     )
     timeout: TimeLimit | None = Field(
         default=None, description="a number of seconds above 0 or a mapping with soft and hard"

@@ -40,6 +40,8 @@ def near_file(path: Path) -> str:
     """Return ``Did you mean 'x.yaml'?`` of a file that lies where `path` should be."""
     if not path.parent.is_dir():
         return f"The folder {path.parent} does not exist either"
+    if path.is_symlink():
+        return f"It is a link to {path.readlink()}, which does not exist"
     stems = {file.stem: file.name for file in path.parent.glob(f"*{path.suffix}")}
     near = difflib.get_close_matches(path.stem, stems, n=1)
     return f"Did you mean {stems[near[0]]!r}?" if near else "Check the path"

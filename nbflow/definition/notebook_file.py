@@ -73,10 +73,7 @@ class NotebookFiles:
             If there is no such file, or it cannot be read.
         """
         if path not in self._bytes:
-            try:
-                self._bytes[path] = Path(path).read_bytes()
-            except OSError as error:
-                self._bytes[path] = _unreadable(Path(path), error)
+            self._bytes[path] = _read(Path(path))
         return _or_raise(self._bytes[path])
 
     def parsed(self, path: str) -> Notebook:
@@ -133,7 +130,23 @@ def _json(data: bytes, path: str) -> dict[str, Any]:
         raise Fault(f"{path} is not a notebook: it is nested too deep", _SAVE_HINT) from error
     if not isinstance(raw, dict):
         raise Fault(f"{path} is JSON, but not a notebook", "Check the path")
+    if b"\\ud" in data.lower():
+        _refuse_half_characters(raw, path)
     return raw
+
+
+def _refuse_half_characters(raw: dict[str, Any], path: str) -> None:
+    """Refuse what JSON can escape and a kernel cannot be sent."""
+    for number, cell in enumerate(raw.get("cells", ()) if raw.get("nbformat") == _NEWEST else ()):
+        text = json.dumps(_mapping(cell).get("source"), ensure_ascii=False)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = text[error.start].encode("ascii", "backslashreplace").decode()
+            raise Fault(
+                f"{path} has half a character ({half}) in cells[{number}]",
+                "Remove it, or write it as an escape in a string",
+            ) from error
 
 
 def _validate(raw: dict[str, Any], major: int, path: str) -> None:
@@ -206,6 +219,16 @@ def _names_by_papermill(source: str) -> frozenset[str]:
 
     cell = new_code_cell(source)
     return frozenset(parameter.name for parameter in PythonTranslator.inspect(cell))
+
+
+def _read(path: Path) -> bytes | Fault:
+    try:
+        # Whoever opens a named pipe waits until somebody writes to it.
+        if path.is_fifo():
+            return Fault(f"{path} is a named pipe, not a notebook", "Name an .ipynb file")
+        return path.read_bytes()
+    except OSError as error:
+        return _unreadable(path, error)
 
 
 def _unreadable(path: Path, error: OSError) -> Fault:

@@ -98,7 +98,7 @@ def parse_limit(value: Any) -> int:
 
 def parse_retries(value: Any) -> Retry:
     """Return a retry policy from a number of retries, its mapping form, or itself."""
-    expected = f"a whole number or a mapping with {_names(Retry)}"
+    expected = f"a whole number, 0 or more, or a mapping with {_names(Retry)}"
     if isinstance(value, Retry):
         return value
     if _is_whole(value):

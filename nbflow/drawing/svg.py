@@ -3,7 +3,8 @@
 It has no background, and every text stands on a ground that it brings along, so that
 the picture reads on light and dark pages alike. Graphs run down; one that would not fit
 a page, and is narrower that way, runs to the right. A label of an edge takes the first of
-a few places along its edge where it covers neither a box nor another label.
+a few places along its edge where it covers neither a box nor another label. On a long edge it
+stands beside the last box that the edge passes, away from the crowd before the target.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,10 +36,15 @@ _PAGE_WIDTH = 1000.0
 _ADVANCE_EM = 0.6
 _NAME_SIZE, _ABOUT_SIZE, _LABEL_SIZE = 13.0, 11.0, 10.0
 _LABEL_HEIGHT = 15.0
-#: Where along its edge a label may stand, best first.
-_LABEL_PLACES = (0.5, 0.36, 0.64, 0.24, 0.76)
-#: Beyond so many labels between two layers, they are not kept apart any more.
-_LABELS_KEPT_APART = 100
+#: Where along its edge a label may stand, best first: so many pieces before the last, and at which
+#: share of that piece. Every other piece passes a layer, straight; there is none on short edges.
+_LABEL_PLACES = (
+    (1, 0.5),
+    *((0, share) for share in (0.5, 0.36, 0.64, 0.24, 0.76)),
+    *((2, share) for share in (0.5, 0.36, 0.64)),
+)
+#: Beyond so many labels and boxes in one place, labels are not kept apart any more.
+_KEPT_APART = 100
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 _INK, _SOFT_INK, _PAPER = "#1f2328", "#57606a", "#fbfbfc"
@@ -73,7 +79,7 @@ def draw_svg(graph: Graph, states: Mapping[str, NodeState]) -> str:
     boxes = {name: Box(frame.node(name), widths[name], _BOX_HEIGHT) for name in graph.nodes}
     links = links_of(graph)
     curves = {(link.source, link.target): frame.curve(link, boxes) for link in links}
-    labels = _placed_labels(links, curves, frame)
+    labels = _placed_labels(links, curves, boxes, frame)
     about = f"{graph.spec.name}: {plural(len(graph.nodes), 'node')}"
     return "\n".join(
         [
@@ -162,9 +168,10 @@ def _box_width(node: NodeSpec, state: NodeState | None) -> float:
     return min(_BOX_WIDTH_MAX, max(_BOX_WIDTH_MIN, needed))
 
 
-def _on_curve(curve: Sequence[Point], share: float) -> Point:
-    """Return the point at `share` of the last piece, which leads to the target."""
-    a, b, c, d = curve[-4:]
+def _on_curve(curve: Sequence[Point], back: int, share: float) -> Point:
+    """Return the point at `share` of the piece that comes `back` pieces before the last."""
+    end = len(curve) - 3 * back
+    a, b, c, d = curve[end - 4 : end]
     t, u = share, 1 - share
     weights = (u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t)
     pairs = list(zip(weights, (a, b, c, d), strict=True))
@@ -172,28 +179,41 @@ def _on_curve(curve: Sequence[Point], share: float) -> Point:
 
 
 def _placed_labels(
-    links: Iterable[Link], curves: Mapping[tuple[str, str], Sequence[Point]], frame: _Frame
+    links: Iterable[Link],
+    curves: Mapping[tuple[str, str], Sequence[Point]],
+    boxes: Mapping[str, Box],
+    frame: _Frame,
 ) -> list[tuple[Link, Box]]:
-    # A label stands between its target's layer and the one before, and can only meet
-    # labels of the same gap.
+    # What is even is a layer, with its boxes; what is odd is the gap behind it. A label stands in
+    # one of them, and can only meet what else is there.
     taken: dict[int, list[Box]] = {}
+    for name, layer in frame.layout.layer.items():
+        taken.setdefault(2 * layer, []).append(boxes[name])
     placed: list[tuple[Link, Box]] = []
     for link in links:
         if link.outputs:
-            others = taken.setdefault(frame.layout.layer[link.target], [])
-            box = _label_box(link, curves[link.source, link.target], others)
-            others.append(box)
+            strip, box = _label_place(link, curves[link.source, link.target], frame, taken)
+            taken.setdefault(strip, []).append(box)
             placed.append((link, box))
     return placed
 
 
-def _label_box(link: Link, curve: Sequence[Point], taken: Sequence[Box]) -> Box:
+def _label_place(
+    link: Link, curve: Sequence[Point], frame: _Frame, taken: Mapping[int, Sequence[Box]]
+) -> tuple[int, Box]:
+    """Return the strip (layer or gap) that the label stands in, and where."""
     width = len(link.label) * _LABEL_SIZE * _ADVANCE_EM + 10
-    choices = [Box(_on_curve(curve, share), width, _LABEL_HEIGHT) for share in _LABEL_PLACES]
-    if len(taken) > _LABELS_KEPT_APART:
-        return choices[0]
-    free = (box for box in choices if not any(box.overlaps(other) for other in taken))
-    return next(free, choices[0])
+    last = 2 * frame.layout.layer[link.target] - 1
+    choices = [
+        (last - back, Box(_on_curve(curve, back, share), width, _LABEL_HEIGHT))
+        for back, share in _LABEL_PLACES
+        if 3 * back < len(curve) - 1
+    ]
+    for strip, box in choices:
+        others = taken.get(strip, ())
+        if len(others) <= _KEPT_APART and not any(box.overlaps(other) for other in others):
+            return strip, box
+    return next(choice for choice in choices if choice[0] == last)
 
 
 # --- elements ---------------------------------------------------------------------------------

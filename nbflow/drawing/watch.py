@@ -6,8 +6,9 @@ between two paintings are coalesced, since a painter always takes a fresh view. 
 move because a painting comes at least every `idle_s`.
 
 The thread is a daemon, so it never keeps a process alive. It ends by itself after it has
-painted a run that has ended, and soon after `stop`. If the view or the painter raises, it ends
-too, and keeps the error for whoever owns the display: a traceback in the midst of
+painted a run that has ended and that nobody drives, and soon after `stop`. (An ended run that
+is driven is about to be let go, or about to be resumed.) If the view or the painter raises, it
+ends too, and keeps the error for whoever owns the display: a traceback in the midst of
 a picture helps nobody.
 """
 
@@ -99,7 +100,7 @@ class Watcher:
             began = time.monotonic()
             view = self._view()
             self._paint(view)
-            if view.run.status in RUN_ENDED:
+            if view.run.status in RUN_ENDED and not view.driven:
                 return
             work_s = time.monotonic() - began
             # What nobody drives may be driven again, by another process, but not within a moment.

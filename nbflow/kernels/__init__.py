@@ -5,7 +5,13 @@ warm fork later) does not show. The `Kernel` that it returns speaks
 Jupyter's protocol through `jupyter_client`, so that nbclient can use it as it is.
 """
 
-from nbflow.kernels.errors import EvaluationFailed, KernelDied, KernelStartFailed, NoSuchKernel
+from nbflow.kernels.errors import (
+    EvaluationFailed,
+    KernelDied,
+    KernelStartFailed,
+    NoSuchKernel,
+    UnusableKernel,
+)
 from nbflow.kernels.kernel import Kernel
 from nbflow.kernels.launching import START_TIMEOUT_S, start_kernel
 from nbflow.kernels.specs import kernel_language, kernel_names
@@ -17,6 +23,7 @@ __all__ = [
     "KernelDied",
     "KernelStartFailed",
     "NoSuchKernel",
+    "UnusableKernel",
     "kernel_language",
     "kernel_names",
     "start_kernel",

@@ -17,6 +17,17 @@ class NoSuchKernel(NbflowError):
         )
 
 
+class UnusableKernel(NbflowError):
+    """A kernel is installed here, but its specification cannot be used."""
+
+    def __init__(self, name: str, folder: str, what: str) -> None:
+        super().__init__(
+            f"the specification of the kernel {name!r} in the worker's environment cannot be used: "
+            f"{folder}/kernel.json {what}. Install the kernel again, or name another one with "
+            f"`kernel=`"
+        )
+
+
 class KernelStartFailed(NbflowError):
     """A kernel's process did not come up. `timed_out` tells slowness from failure."""
 

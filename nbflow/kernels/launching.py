@@ -62,8 +62,8 @@ async def start_kernel(
 
     Raises
     ------
-    NoSuchKernel
-        If it is not installed here.
+    NoSuchKernel, UnusableKernel
+        If it is not installed here, or its specification is faulty.
     KernelStartFailed
         If it cannot be launched, ends at once, or does not answer in time.
     """

@@ -4,8 +4,9 @@ from pathlib import PurePath
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.kernelspec import NoSuchKernel as _NotInstalled
+from traitlets import TraitError
 
-from nbflow.kernels.errors import NoSuchKernel
+from nbflow.kernels.errors import NoSuchKernel, UnusableKernel
 
 
 def kernel_names() -> frozenset[str]:
@@ -18,19 +19,32 @@ def kernel_language(name: str) -> str:
 
     Raises
     ------
-    NoSuchKernel
-        If it is not installed here.
+    NoSuchKernel, UnusableKernel
+        If it is not installed here, or its specification is faulty.
     """
     return str(find_spec(name).language or "")
 
 
 def find_spec(name: str) -> KernelSpec:
-    """Return the specification of the kernel `name`; `NoSuchKernel` if it is not installed here."""
+    """Return the specification of the kernel `name`.
+
+    Raises
+    ------
+    NoSuchKernel, UnusableKernel
+        If it is not installed here, or its specification is faulty.
+    """
     manager = KernelSpecManager()
     try:
-        return manager.get_kernel_spec(name)
+        spec = manager.get_kernel_spec(name)
     except _NotInstalled:
         raise NoSuchKernel(name, manager.find_kernel_specs()) from None
+    except (OSError, TypeError, ValueError, TraitError) as error:
+        folder = manager.find_kernel_specs().get(name, "")
+        what = f"cannot be read ({type(error).__name__}: {error})"
+        raise UnusableKernel(name, folder, what) from error
+    if not spec.argv:
+        raise UnusableKernel(name, spec.resource_dir, "has no argv, the command that starts it")
+    return spec
 
 
 def is_ipykernel(spec: KernelSpec) -> bool:

@@ -18,6 +18,7 @@ from papermill.parameterize import parameterize_notebook
 from papermill.translators import PythonTranslator, papermill_translators
 from papermill.utils import find_first_tagged_cell_index
 
+from nbflow.artifacts import under_its_name
 from nbflow.core.values import Artifact, Binding, Fields, Inline, Items, Value
 from nbflow.notebooks.errors import InvalidInput
 from nbflow.notebooks.reading import KernelChoice
@@ -105,7 +106,7 @@ class _Writer:
             case Artifact(kind=kind) if kind in _LOADERS:
                 return self.loaded(name, value)
             case Artifact():
-                return str(self.path_of(value.digest))
+                return str(under_its_name(self.path_of(value.digest), value))
             case Items(items):
                 return [self.plain(name, item) for item in items]
             case Fields(fields):

@@ -37,7 +37,7 @@ def read_notebook(data: bytes, source: str) -> NotebookNode:
         If it is not a notebook.
     """
     try:
-        parsed = nbformat.reads(data.decode(), as_version=4)
+        parsed = nbformat.reads(data.decode("utf-8-sig"), as_version=4)
         # An upgrade from version 3 leaves nodes of another class, which papermill does not know.
         notebook: NotebookNode = load_notebook_node(nbformat.from_dict(parsed))
     except (ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError) as error:
@@ -54,8 +54,9 @@ def choose_kernel(notebook: NotebookNode, override: str | None) -> KernelChoice:
 
     Raises
     ------
-    NoSuchKernel
-        If the notebook does not tell the language, and the kernel is not installed here.
+    NoSuchKernel, UnusableKernel
+        If the notebook does not tell the language, and the kernel is not installed here, or not
+        well.
     """
     metadata: dict[str, Any] = notebook.metadata
     spec = metadata.get("kernelspec", {})
@@ -73,4 +74,5 @@ def to_bytes(notebook: NotebookNode) -> bytes:
     It is not validated again, which for a long notebook would take longer than its cells.
     """
     text: str = nbformat.v4.writes(notebook)
-    return f"{text}\n".encode()
+    # Half a character, as a kernel may send it, is no UTF-8; escaped, it is JSON.
+    return f"{text}\n".encode(errors="backslashreplace")

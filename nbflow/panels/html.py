@@ -79,13 +79,15 @@ def _row(line: NodeLine) -> str:
     look = NODE_LOOKS[line.state]
     again = f' <span class="soft">try {line.attempt}</span>' if line.attempt > 1 else ""
     elapsed = "" if line.elapsed_s is None else duration(line.elapsed_s)
+    # All workers of a cluster speak the same protocol: what tells them apart comes after it.
+    worker = line.worker.rsplit("://", 1)[-1]
     quiet = "note" if line.state in (NodeState.FAILED, NodeState.BACKING_OFF) else "note soft"
     return (
         f'<tr class="{line.state}"><td>{_glyph(look)}{look.word}{again}</td>'
         f'<th scope="row" class="node">{_text(line.name)}</th><td>{_cells(line, look)}</td>'
         f'<td class="num">{elapsed}</td>'
         f'<td class="{quiet}" title="{_text(line.note)}">{_text(line.note)}</td>'
-        f'<td class="worker soft" title="{_text(line.worker)}">{_text(line.worker)}</td></tr>'
+        f'<td class="worker soft" title="{_text(line.worker)}">{_text(worker)}</td></tr>'
     )
 
 

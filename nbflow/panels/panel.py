@@ -7,6 +7,10 @@ may be after a blocking cell; `cancel` must only *ask* for cancellation, as it m
 in whatever thread Jupyter chooses.
 
 Once the kernel has died nothing can be updated, so the header says when it last was.
+
+A stored notebook keeps the snapshot that was displayed beside the widget. It is replaced once,
+when the run ends, so that the notebook does not go on saying "running": not more often, as
+a notebook builds the widget's view anew each time.
 """
 
 import threading
@@ -16,6 +20,7 @@ from html import escape
 from typing import Any
 
 import ipywidgets
+from IPython.display import DisplayHandle, display
 
 from nbflow.core.states import RUN_ENDED, RunStatus
 from nbflow.core.view import RunView
@@ -69,6 +74,10 @@ class RunPanel:
         # `_paint` and `_clicked` run in different threads, and both set the button.
         self._lock = threading.Lock()
         self._asked = False
+        # Held while a snapshot is sent, so that none arrives after a newer one.
+        self._sending = threading.Lock()
+        self._displays: list[DisplayHandle] = []
+        self._going = True
         self._header = ipywidgets.HTML(layout=ipywidgets.Layout(flex="1 1 auto"))
         self._button = ipywidgets.Button(
             description="Cancel",
@@ -112,6 +121,13 @@ class RunPanel:
         for widget in _with_parts(self.widget):
             widget.close()
 
+    def _ipython_display_(self) -> None:
+        """Display the panel here."""
+        with self._sending:
+            handle = display(self._repr_mimebundle_(), raw=True, display_id=True)
+            if handle is not None:  # there is none outside IPython
+                self._displays.append(handle)
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Return the live widget, and a snapshot for readers that have no widgets."""
         view = self._view()
@@ -136,6 +152,15 @@ class RunPanel:
         self._table.value = table_html(view, now, self._max_rows)
         with self._lock:
             self._show_button(view.run.status)
+        going = view.run.status not in RUN_ENDED
+        if self._going and not going:
+            self._keep_snapshot()
+        self._going = going
+
+    def _keep_snapshot(self) -> None:
+        with self._sending:
+            for handle in self._displays:
+                handle.update(self._repr_mimebundle_(), raw=True)
 
     def _show_failure(self, error: Exception) -> None:
         what = escape(one_line(f"{type(error).__name__}: {error}"))

@@ -30,7 +30,7 @@ STYLE = f"""<style>
   color: var(--nbflow-soft);
 }}
 .nbflow.nbflow td.note {{ width: 100%; max-width: 0; overflow: hidden; text-overflow: ellipsis; }}
-.nbflow.nbflow td.worker {{ max-width: 130px; overflow: hidden; text-overflow: ellipsis; }}
+.nbflow.nbflow td.worker {{ max-width: 180px; overflow: hidden; text-overflow: ellipsis; }}
 .nbflow.nbflow td.num, .nbflow.nbflow th.num {{ text-align: right; }}
 .nbflow.nbflow .glyph {{ display: inline-block; width: 1.5em; font-weight: bold; }}
 .nbflow.nbflow .bar {{

@@ -66,15 +66,8 @@ class Flow(FlowBuilder):
         nbflow.core.errors.NbflowError
             If the cluster or the home cannot be used.
         """
-        run = self.start(
-            params=params,
-            cluster=cluster,
-            workers=workers,
-            home=home,
-            output_dir=output_dir,
-            run_id=run_id,
-            **given,
-        )
+        wanted = {**(params or {}), **given}
+        run = self._started(wanted, cluster, workers, home, output_dir, run_id)
         return run.join(progress=progress)
 
     def start(
@@ -89,12 +82,27 @@ class Flow(FlowBuilder):
         **given: Any,
     ) -> "Run":
         """Start the flow and return its handle at once; arguments and errors as of `run`."""
+        wanted = {**(params or {}), **given}
+        return self._started(wanted, cluster, workers, home, output_dir, run_id)
+
+    def graph(self) -> Picture:
+        """Return the flow's graph; it displays itself."""
+        return Picture(Graph(self.spec()))
+
+    def _started(
+        self,
+        wanted: Mapping[str, Any],
+        cluster: "Target | None",
+        workers: int | None,
+        home: str | os.PathLike[str] | None,
+        output_dir: str | os.PathLike[str] | None,
+        run_id: str | None,
+    ) -> "Run":
         # Lazy: a flow that is only checked or drawn needs neither Dask nor a database.
         from nbflow.session import launching
         from nbflow.session.home import chosen
         from nbflow.session.run import AtExit, Run
 
-        wanted = {**(params or {}), **given}
         request = launching.Request(
             run=self._run_id(run_id),
             target=launching.target_of(cluster, workers, len(self.nodes)),
@@ -105,13 +113,9 @@ class Flow(FlowBuilder):
             lambda kernels: self.prepare(wanted, kernels=kernels), request
         )
         for problem in prepared.warnings:
-            warnings.warn(str(problem), stacklevel=2)
+            warnings.warn(str(problem), stacklevel=3)  # at the caller of `run` or `start`
         AtExit(launch)
         return Run(request.run, opened, launch)
-
-    def graph(self) -> Picture:
-        """Return the flow's graph; it displays itself."""
-        return Picture(Graph(self.spec()))
 
     def _run_id(self, wanted: str | None) -> str:
         if wanted is None:

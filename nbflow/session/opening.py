@@ -10,7 +10,7 @@ from nbflow.core import machine
 from nbflow.core.states import RunStatus
 from nbflow.core.view import RunView
 from nbflow.session.document import status_of
-from nbflow.session.home import Home, is_driven
+from nbflow.session.home import Home, is_driven, located
 from nbflow.session.run import Run
 
 
@@ -50,13 +50,15 @@ def attach(run: str, *, home: str | os.PathLike[str] | None = None) -> Run:
 
 
 def runs(*, home: str | os.PathLike[str] | None = None) -> list[RunSummary]:
-    """Return the runs of a home, oldest first.
+    """Return the runs of a home, oldest first; none where nothing has run yet.
 
     Raises
     ------
     nbflow.core.errors.UnknownRun
-        If there is no home.
+        If `home` is given and is none.
     """
+    if home is None and located(None, Path.cwd(), os.environ) is None:
+        return []
     opened = Home.find(home, Path.cwd())
     try:
         return [_summary(opened, row.id) for row in opened.journal.rows()]

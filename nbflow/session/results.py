@@ -6,7 +6,7 @@ from typing import Any
 
 from nbflow import guest
 from nbflow._jsonschema import import_jsonschema
-from nbflow.artifacts import FileStore
+from nbflow.artifacts import FileStore, under_its_name
 from nbflow.core.events import ErrorInfo, Record
 from nbflow.core.machine import NodeRun
 from nbflow.core.states import NodeState, Reason
@@ -156,7 +156,7 @@ def loaded(value: Value, store: FileStore) -> Any:
         case Inline(plain):
             return plain
         case Artifact(kind="file" | "notebook"):
-            return store.path(value.digest)
+            return under_its_name(store.path(value.digest), value)
         case Artifact(kind="text"):
             return store.get(value.digest).decode(errors="replace")
         case Artifact():

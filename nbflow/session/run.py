@@ -202,6 +202,8 @@ class Run:
             If a node failed.
         nbflow.core.errors.RunCancelled
             If the run was cancelled or interrupted.
+        nbflow.core.errors.RunInterrupted
+            If its driver could not go on (the disk is full, the cluster is gone).
         KeyboardInterrupt
             After an interrupt.
         """

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
-from nbflow.core.errors import RunCancelled, RunFailed
+from nbflow.core.errors import NbflowError, RunCancelled, RunFailed, RunInterrupted
 from nbflow.core.states import RunStatus
 from nbflow.core.view import RunView
 from nbflow.panels.terminal import progress_display
@@ -59,6 +59,10 @@ def join(run: Waited, *, progress: bool | None) -> None:
         run.interrupt("interrupted from the keyboard")
         run.wait()
         raise
+    except NbflowError as error:
+        # The driver has ended, and not by its own decision: the journal or the cluster failed it.
+        message = f"run {run.id} was interrupted: {error}\n{how_to_resume(run)}"
+        raise RunInterrupted(message, run) from error
     if run.status is RunStatus.FAILED:
         raise RunFailed(_told_failed(run), run)
     if run.status in (RunStatus.CANCELLED, RunStatus.INTERRUPTED):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nbflow import guest
+from nbflow.artifacts import under_its_name
 from nbflow.core.spec import FunctionCode
 from nbflow.core.values import Artifact, Binding, Fields, Inline, Items
 from nbflow.ports import ArtifactStore
@@ -52,7 +53,7 @@ def _load(value: Binding, store: ArtifactStore) -> Any:
         case Artifact(kind="json" | "parquet" | "npy" | "pickle"):
             return guest.load(value.kind, store.get(value.digest))
         case Artifact():
-            return str(store.path(value.digest))
+            return str(under_its_name(store.path(value.digest), value))
         case Items(items):
             return [_load(item, store) for item in items]
         case Fields(fields):

@@ -26,6 +26,7 @@ from nbflow.kernels import (
     KernelDied,
     KernelStartFailed,
     NoSuchKernel,
+    UnusableKernel,
     start_kernel,
 )
 from nbflow.notebooks.errors import InvalidInput, OutputProblem
@@ -87,7 +88,7 @@ class NotebookAttempt:
             notebook, choice = await asyncio.to_thread(self._prepared)
         except InvalidInput as error:
             return self._unstarted("invalid_input", error)
-        except NoSuchKernel as error:
+        except (NoSuchKernel, UnusableKernel) as error:
             return self._unstarted("error", error)
         file = NotebookFile(notebook, choose_place(self._task.notebook_path, folder / "run.ipynb"))
         metadata = Metadata(notebook, clock=self._clock, changed=file.changed)
@@ -153,7 +154,7 @@ class NotebookAttempt:
             return Failure(_STOPPED_EARLY, ErrorInfo("Stopped", _STOPPED_EARLY.message))
         try:
             return starting.result()
-        except (NoSuchKernel, KernelStartFailed) as error:
+        except (NoSuchKernel, UnusableKernel, KernelStartFailed) as error:
             late = isinstance(error, KernelStartFailed) and error.timed_out and limit_s == hard_s
             message = f"{error} (on worker {self._worker_name})"
             reason = Reason("timed_out" if late else "error", message)

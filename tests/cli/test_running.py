@@ -9,6 +9,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from nbflow.cli import running
+from nbflow.core.errors import JournalError, LostLease
+
 FLOW = """\
 flow: slow
 params: {go: ""}
@@ -174,6 +177,23 @@ def test_logs_of_a_node_that_runs_are_what_it_has_said_so_far(slow, nbflow):
         assert program.process.poll() is None
     program.process.send_signal(signal.SIGINT)
     assert program.end()[0] == 130
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(JournalError("the disk is full"), 130), (LostLease("it is theirs"), 3)]
+)
+def test_a_driver_that_cannot_go_on_leaves_an_interrupted_run(error, code, capsys):
+    class Stranded:
+        def join(self, *, progress):
+            raise error
+
+        def document(self):
+            return {"status": "interrupted"}
+
+    assert running._conclude(Stranded(), as_json=True, quiet=True) == code
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"status": "interrupted"}
+    assert printed.err == f"error: {error}\n"
 
 
 def test_success_is_quiet_short_and_zero(folder, notebook):

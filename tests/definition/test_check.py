@@ -130,6 +130,13 @@ def test_all_faults_are_named_at_once():
     assert len(check(spec)) == 3
 
 
+def test_every_circle_is_named():
+    flow = flow_of(
+        function("a", after=("b",)), function("b", after=("a",)), function("c", after=("c",))
+    )
+    assert ["c -> c" in problem.what for problem in check(flow)] == [False, True]
+
+
 def test_a_node_may_be_named_like_a_group():
     spec = flow_of(function("a"), function("a/b", after=("a",)), limits=Limits(groups={"a": 1}))
     assert check(spec) == []

@@ -253,8 +253,8 @@ FAULTS = {
     "retries": (
         NODE + "    retries: many\n",
         (
-            "flow.yaml:5: node 'a': retries must be a whole number or a mapping with times, backoff, "
-            "factor, max_backoff, jitter, not 'many'"
+            "flow.yaml:5: node 'a': retries must be a whole number, 0 or more, or a mapping with "
+            "times, backoff, factor, max_backoff, jitter, not 'many'"
         ),
     ),
     "a retry's jitter": (
@@ -409,6 +409,10 @@ FAULTS = {
             "flow.yaml:4: the flow's parameter 'b' refers to something else. A flow's parameters are "
             "plain values; write the reference beside a node's parameter"
         ),
+    ),
+    "a mapping where one of two other kinds belongs": (
+        "flow: f\nnodes:\n  a: {notebook: a.ipynb, after: {b: 1}}\n",
+        ("flow.yaml:3: node 'a': after must be a list of nodes that must end first, not a mapping"),
     ),
     "a circle": (
         "flow: f\nnodes:\n  a: {notebook: a.ipynb, after: [a]}\n",

@@ -1,4 +1,5 @@
 import json
+import os
 
 import nbformat
 import pytest
@@ -97,6 +98,13 @@ def test_a_file_that_is_no_notebook_says_what_it_is(data, words):
     assert raised.value.fix
 
 
+def test_half_a_character_in_a_cell_is_a_fault():
+    data = with_cells(code("x = 1"), code("x = '\ud800'"))
+    with pytest.raises(Fault, match=r"half a character \(\\ud800\) in cells\[1\]"):
+        parse_notebook(data, "a.ipynb")
+    assert parse_notebook(with_cells(code("x = '\U0001f600'")), "a.ipynb").kernel is None
+
+
 def test_merge_marks_are_recognised():
     with pytest.raises(Fault, match="unresolved merge"):
         parse_notebook(b'{\n<<<<<<< HEAD\n"a": 1\n=======\n', "a.ipynb")
@@ -109,8 +117,12 @@ def test_an_old_notebook_that_cannot_be_upgraded():
 
 def test_files_that_cannot_be_read(write_notebook):
     folder = write_notebook("report.ipynb").parent
+    (folder / "old.ipynb").symlink_to("gone.ipynb")
+    os.mkfifo(folder / "pipe.ipynb")
     files = NotebookFiles()
     for path, what, fix in [
+        (folder / "old.ipynb", "there is no notebook", "a link to gone.ipynb, which does not"),
+        (folder / "pipe.ipynb", "is a named pipe", "Name an .ipynb file"),
         (folder / "reprot.ipynb", "there is no notebook", "Did you mean 'report.ipynb'?"),
         (folder / "zzz.ipynb", "there is no notebook", "Check the path"),
         (folder / "no" / "x.ipynb", "there is no notebook", "does not exist either"),

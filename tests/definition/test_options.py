@@ -57,7 +57,11 @@ def test_an_option_sets_its_policy(option, written, field, value):
 @pytest.mark.parametrize(
     ("option", "written", "words"),
     [
-        ("retries", "many", "retries must be a whole number or a mapping with times, backoff"),
+        (
+            "retries",
+            "many",
+            "retries must be a whole number, 0 or more, or a mapping with times, backoff",
+        ),
         ("retries", -1, "times must be 0 or more, not -1"),
         ("retries", True, "retries must be a whole number"),
         ("retries", 1.5, "retries must be a whole number"),

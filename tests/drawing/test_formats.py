@@ -131,18 +131,33 @@ def test_svg_keeps_everything_inside_its_frame(hostile):
         assert y + h <= top + height
 
 
-def test_svg_labels_of_a_crossing_do_not_cover_each_other():
-    nodes = [
-        node("a"),
-        node("b"),
-        node("c", "a.first", "b.second"),
-        node("d", "a.third", "b.fourth"),
-    ]
-    boxes = [
-        [float(r.get(key)) for key in ("x", "y", "width", "height")]
-        for r in ET.fromstring(render(Graph(flow(*nodes)), "svg")).findall(f"{SVG}rect")
-    ]
-    assert len(boxes) == 4
+CROSSING = (
+    node("a"),
+    node("b"),
+    node("c", "a.first", "b.second"),
+    node("d", "a.third", "b.fourth"),
+)
+#: Four edges end at one node, three of them from far away.
+CROWD = (
+    node("load"),
+    node("clean", "load.rows"),
+    node("left", "clean.train"),
+    node("right", "clean.train"),
+    node("compare", "left.scores", "right.scores"),
+    node("report", "clean.test", "left.model", "right.model", "compare.best"),
+)
+
+
+def corners(element):
+    return [float(element.get(key)) for key in ("x", "y", "width", "height")]
+
+
+@pytest.mark.parametrize(("nodes", "labels"), [(CROSSING, 4), (CROWD, 9)])
+def test_svg_labels_cover_neither_each_other_nor_a_node(nodes, labels):
+    root = ET.fromstring(render(Graph(flow(*nodes)), "svg"))
+    boxes = [corners(box) for box in root.findall(f"{SVG}rect")]
+    assert len(boxes) == labels
+    boxes += [corners(group.find(f"{SVG}rect")) for group in root.findall(f"{SVG}g")]
     for index, (x, y, w, h) in enumerate(boxes):
         for other_x, other_y, other_w, other_h in boxes[index + 1 :]:
             apart = abs(x + w / 2 - other_x - other_w / 2) * 2 >= w + other_w - 0.3

@@ -64,6 +64,17 @@ def test_the_thread_ends_after_painting_the_end(stage, painter, watcher):
     assert painter.seqs[-1] == stage.run.seq
 
 
+def test_a_run_that_is_resumed_is_watched_to_its_new_end(stage, painter, watcher):
+    stage.fail("a")
+    stage.driven = True  # by the driver that is about to reopen it
+    watcher.start()
+    assert painter.until(stage.run.seq)
+    stage.resume("a").succeed("a")
+    assert painter.until(stage.run.seq)
+    watcher._thread.join(WAIT_S)
+    assert not watcher.alive
+
+
 def test_stop_ends_the_thread_of_a_run_that_goes_on(stage, painter, watcher):
     watcher.start()
     assert painter.until(stage.run.seq)

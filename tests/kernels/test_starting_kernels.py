@@ -18,6 +18,7 @@ from nbflow.kernels import (
     KernelDied,
     KernelStartFailed,
     NoSuchKernel,
+    UnusableKernel,
     kernel_language,
     kernel_names,
     start_kernel,
@@ -146,6 +147,23 @@ def test_an_unknown_kernel_is_named_with_those_that_are_installed(tmp_path):
         kernel_language("ghost")
     assert "python3" in kernel_names()
     assert kernel_language("python3") == "python"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"argv": broken', "cannot be read .JSONDecodeError: Expecting value"),
+        ("[]", "cannot be read .TypeError"),
+        ('{"argv": 3, "display_name": "x"}', "cannot be read .TraitError"),
+        ('{"display_name": "x"}', "has no argv"),
+    ],
+)
+def test_a_faulty_specification_is_named(tmp_path, kernelspec, text, words):
+    kernelspec("faulty", ["x"])
+    file = tmp_path / "jupyter" / "kernels" / "faulty" / "kernel.json"
+    file.write_text(text)
+    with pytest.raises(UnusableKernel, match=rf"'faulty'.*{file} {words}.*Install"):
+        asyncio.run(start_kernel("faulty", cwd=tmp_path, env={}))
 
 
 def test_a_kernel_that_ends_at_once_tells_what_it_wrote(tmp_path, kernelspec):

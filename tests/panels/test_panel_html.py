@@ -66,7 +66,7 @@ def test_a_row_says_state_node_cells_time_what_and_worker(stage):
         "3/8",
         "5.0 s",
         "cell 4: df = read(path)",
-        "tcp://w:1",
+        "w:1",
     ]
 
 

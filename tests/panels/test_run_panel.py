@@ -3,8 +3,10 @@
 import threading
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from ipywidgets.widgets.widget import _instances
 from staged_run import StagedRun
+from traitlets.config import Config
 
 from nbflow.panels import RunPanel
 
@@ -96,6 +98,34 @@ def test_it_displays_as_a_widget_with_a_snapshot_beside(stage, panel):
     assert view["model_id"] == panel.widget.model_id
     assert "<table>" in bundle["text/html"]
     assert bundle["text/plain"] == "run sales-1: running, 0/5 nodes"
+
+
+@pytest.fixture
+def shown():
+    """What is displayed: the latest data of each display, by its id."""
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    latest = {}
+
+    def publish(data, metadata=None, *, transient, update=False):
+        assert update == (transient["display_id"] in latest)
+        latest[transient["display_id"]] = data
+
+    shell.display_pub.publish = publish
+    yield latest
+    InteractiveShell.clear_instance()
+
+
+def test_the_snapshots_that_a_notebook_keeps_are_replaced_when_the_run_ends(stage, panel, shown):
+    panel._ipython_display_()
+    panel._ipython_display_()
+    assert ["1 ready" in kept["text/html"] for kept in shown.values()] == [True, True]
+    stage.fail("load")
+    panel._watcher._thread.join(WAIT_S)
+    assert len(shown) == 2
+    for kept in shown.values():
+        assert "ValueError: bad input" in kept["text/html"]
+        assert kept["text/plain"] == "run sales-1: failed, 5/5 nodes"
+        assert "application/vnd.jupyter.widget-view+json" in kept
 
 
 def test_a_view_that_breaks_is_shown_as_such(stage, asked):

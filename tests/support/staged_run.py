@@ -66,16 +66,26 @@ class StagedRun:
             self._record(event)
         return self
 
+    def resume(self, *names):
+        """Reopen the run, which has ended, and let these nodes be tried again."""
+        self._apply(ev.RunReopened("host:2"))
+        return self.do(*(ev.NodeReset(name, "resumed") for name in names))
+
     def _record(self, event):
+        for command in self._apply(event):
+            owed = self._owed(command) if still_owed(self.run, command) else None
+            if owed is not None:
+                self._record(owed)
+
+    def _apply(self, event):
         self.now += self.step_s
         record = ev.Record(self.run.id, self.run.seq + 1, 1, self.now, event)
         with self._changed:
             self.run, commands = apply(self.run, record)
+            if isinstance(event, ev.RunClaimed | ev.RunReopened | ev.RunEnded):
+                self.driven = not isinstance(event, ev.RunEnded)
             self._changed.notify_all()
-        for command in commands:
-            owed = self._owed(command) if still_owed(self.run, command) else None
-            if owed is not None:
-                self._record(owed)
+        return commands
 
     def _owed(self, command):
         match command:

@@ -284,6 +284,21 @@ def test_outputs_that_cannot_be_kept_are_each_told_and_the_others_kept(bench):
     assert statuses(bench.executed(outcome)) == ["completed"]
 
 
+def test_a_value_that_ends_the_process_when_it_is_pickled_or_shown_is_told_by_name(bench):
+    source = """
+class Pickled:
+    def __reduce__(self): raise SystemExit("no")
+class Shown:
+    def __repr__(self): raise SystemExit("no")
+pickled, shown, rows = Pickled(), Shown(), [1]
+"""
+    outcome = bench.run(bench.notebook(source, outputs=("pickled", "shown", "rows")))
+    assert (outcome.status, outcome.error.type) == ("failed", "OutputNotStorable")
+    assert "'pickled' is a value of type __main__.Pickled" in outcome.error.message
+    assert outcome.outputs["shown"].preview == "<no repr: SystemExit>"
+    assert outcome.outputs["rows"] == Inline([1])
+
+
 EMITTING = """\
 import json, os
 from IPython.display import display
