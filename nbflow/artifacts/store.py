@@ -218,13 +218,13 @@ class FileStore(ArtifactStore):
     def _missing(self, digest: str) -> ArtifactError:
         return ArtifactError(
             f"artifact {digest} is missing from the store {self._place.url}. Was it removed by "
-            "hand, or is this another home? Run the node that made it again"
+            "hand, or is this another home? Run the flow that made it once more, which stores it anew"
         )
 
     def _damaged(self, digest: str, found: str) -> ArtifactError:
         return ArtifactError(
             f"artifact {digest} in the store {self._place.url} is damaged: its bytes hash to "
-            f"{found}. Check the disk, and run the node that made it again: that replaces it"
+            f"{found}. Check the disk, and run the flow that made it once more: that replaces it"
         )
 
 

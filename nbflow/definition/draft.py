@@ -36,6 +36,12 @@ _NOTHING: Mapping[str, Any] = {}
 _NO_NAMES: tuple[str, ...] = ()
 
 
+_NO_MEMORY_LIMIT = Fault(
+    "a function has no memory limit: it shares its worker's process with others",
+    "Leave memory out, or make the node a notebook, whose kernel is a process of its own",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A node as it was written; its code has no digest yet."""
@@ -133,6 +139,8 @@ class FlowDraft:
         name = options.name
         if name is None:
             name = legal_name(getattr(function, "__name__", "") or type(function).__name__)
+        if options.memory is not None:
+            self._note(_NO_MEMORY_LIMIT, where("memory"), name)
         params = self._attempt(
             lambda: _mapping("params", options.params), _NOTHING, name, where, "params"
         )

@@ -16,6 +16,7 @@ or those of an attempt that has been given up. They are the past speaking.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +35,7 @@ from nbflow.core.attempts import (
     Started,
     WorkerNote,
 )
-from nbflow.core.errors import ClusterError
+from nbflow.core.errors import ClusterError, NbflowError
 from nbflow.core.frontier import Frontier
 from nbflow.core.ids import AttemptId
 from nbflow.core.states import IN_FLIGHT, RUN_ENDED, NodeState, Reason, RunStatus
@@ -54,6 +55,8 @@ from nbflow.driver.surroundings import Surroundings
 from nbflow.driver.tasks import TaskMaker
 
 _T = TypeVar("_T")
+
+_log = logging.getLogger(__name__)
 
 #: While the cluster has this many attempts for each that it can run at once, a turn waits a
 #: moment for more reports: nobody is idle for it, and each turn does more.
@@ -163,8 +166,7 @@ class Driver:
                 await self._turn()
             await self._write(self._journal.release, run.id, epoch)
         except BaseException:
-            # What runs cannot be recorded any more; the next driver finds out what became of it.
-            await self._cluster.cancel(self._in_flight())
+            await self._abandon()
             raise
         finally:
             keeping.cancel()
@@ -400,6 +402,18 @@ class Driver:
         if run.status in RUN_ENDED:
             return True
         return bool(self._stopping) and not self._in_flight()
+
+    async def _abandon(self) -> None:
+        """Let go of a run that cannot be recorded any more; its next driver finds out the rest.
+
+        Whatever broke the driver may break this too. Then the lease runs out by itself,
+        and the error to tell is the first one.
+        """
+        try:
+            await self._cluster.cancel(self._in_flight())
+            await self._write(self._journal.release, self._ledger.run.id, self._ledger.epoch)
+        except (NbflowError, OSError) as error:
+            _log.warning("run %s was not let go in good order: %s", self._ledger.run.id, error)
 
     async def _write(self, call: Callable[..., _T], *args: object) -> _T:
         """Run a blocking call of a port in the writing thread."""

@@ -441,3 +441,15 @@ def test_ten_thousand_nodes_are_written_and_checked_in_time():
     assert written - started < 2
     assert checked - written < 2
     assert len(prepared.blobs) == 1
+
+
+def test_a_memory_limit_on_a_function_is_refused_because_nobody_could_keep_it():
+    flow = FlowBuilder("f", defaults={"memory": "1GB"})
+    flow.task(lambda: 1, name="with_default")
+    flow.task(lambda: 1, name="own", memory="1GB")
+
+    (problem,) = flow.check()
+
+    assert problem.node == "own"
+    assert "no memory limit" in problem.what
+    assert "notebook" in problem.fix

@@ -10,6 +10,7 @@ import pytest
 from watchpoint import until
 
 import nbflow
+from nbflow.journal import SqlJournal
 
 
 def test_the_pipeline_of_the_readme(tmp_path, notebook) -> None:
@@ -288,3 +289,39 @@ def test_a_graph_and_a_panel_display_themselves(tmp_path: Path) -> None:
     bundle = run._repr_mimebundle_()
     assert "node" in bundle["text/html"]
     assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_a_journal_that_fails_in_mid_run_interrupts_it_and_loses_nothing(
+    tmp_path, monkeypatch
+) -> None:
+    flow = nbflow.Flow("full", base_dir=tmp_path)
+    ran = tmp_path / "ran"
+
+    @flow.task
+    def first():
+        with ran.open("a") as file:
+            file.write("first\n")
+        return 1
+
+    @flow.task
+    def second(x=first["result"]):
+        return x + 1
+
+    append = SqlJournal.append
+
+    def full(self, run, epoch, records):
+        if any(r.type == "AttemptSucceeded" and r.node == "second" for r in records):
+            raise nbflow.JournalError("the disk is full")
+        append(self, run, epoch, records)
+
+    monkeypatch.setattr(SqlJournal, "append", full)
+    with pytest.raises(nbflow.RunInterrupted, match=r"the disk is full\nContinue it with") as stop:
+        flow.run(progress=False)
+    monkeypatch.undo()
+    run = stop.value.run
+    assert isinstance(stop.value.__cause__, nbflow.JournalError)
+    assert run.status == "interrupted"
+
+    run = nbflow.attach(run.id, home=run.home).resume(progress=False)
+    assert run["second"].outputs["result"] == 2
+    assert ran.read_text() == "first\n"

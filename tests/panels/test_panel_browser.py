@@ -63,6 +63,14 @@ def wait_for_row(book, node, *texts):
     )
 
 
+def wait_for_kept_text(book, index, text):
+    book.page.wait_for_function(
+        """([index, text]) => jupyterapp.shell.currentWidget.content.widgets[index]
+             .model.toJSON().outputs[0].data['text/plain'] === text""",
+        arg=[index, text],
+    )
+
+
 def button_says(book, text, *, enabled):
     book.page.wait_for_function(
         """([text, enabled]) => { const b = document.querySelector('.nbflow-panel button');
@@ -87,6 +95,8 @@ def test_rows_change_while_the_cell_is_busy(live):
     wait_for_row(book, "right", "failed", '<img src=x onerror="window.broken = 1"> & <b>bad</b>')
     wait_for_row(book, "join", "skipped", "right failed")
     button_says(book, "Cancel", enabled=False)
+    # What a saved notebook shows without the widget has followed.
+    wait_for_kept_text(book, 1, "run sales-1: failed, 5/5 nodes")
     assert "[*]" in book.prompt(2)
 
     assert book.page.evaluate("window.broken === undefined")
