@@ -10,9 +10,11 @@ Dask, at the top of a module: a command does so when it runs.
 """
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from nbflow.cli.commands import root
 from nbflow.cli.errors import guarded
@@ -28,6 +30,7 @@ def main(args: Sequence[str] | None = None) -> int:
     args
         The words after ``nbflow``; by default those of this process.
     """
+    _open_closed_streams()
     # Whoever asks this process to end means the same as somebody at its keyboard.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -35,6 +38,19 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if args is None else args)
     return guarded(lambda: _invoke(words))
+
+
+def _open_closed_streams() -> None:
+    """Let standard streams that were closed lead nowhere.
+
+    Otherwise the next file to be opened, the journal for one, would get the number of such a
+    stream, and what a library or a child process prints would go into it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # In this order, each gets its own number: the lowest that is free.
+            nowhere = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - for good
+            setattr(sys, name, nowhere)
 
 
 def _invoke(words: list[str]) -> None:

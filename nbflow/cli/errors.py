@@ -5,6 +5,7 @@ bug of nbflow's, and says so. The exit codes 0 to 3 and 130 are part of the inte
 that are added here do not collide with them.
 """
 
+import errno
 import os
 import select
 import sys
@@ -25,10 +26,25 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 #: A bug of nbflow's own (EX_SOFTWARE of sysexits.h): 1 would claim that a node failed.
 BUG = 70
+#: What was to be said found no room (EX_IOERR of sysexits.h).
+NO_ROOM = 74
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def guarded(body: Callable[[], object]) -> int:
     """Run `body` and return the exit code of what became of it."""
+    try:
+        return _told(body)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        # Not even standard error can be written.
+        _close_full_streams()
+        return NO_ROOM
+
+
+def _told(body: Callable[[], object]) -> int:
     try:
         body()
         sys.stdout.flush()
@@ -47,6 +63,8 @@ def guarded(body: Callable[[], object]) -> int:
         if _hush_broken_streams():
             return BROKEN_PIPE
         return _bug()
+    except OSError as error:
+        return _no_room(error) if error.errno in _FULL else _bug()
     except Exception:  # noqa: BLE001 - whatever it is, it is told in full
         return _bug()
     return 0
@@ -69,6 +87,17 @@ def problem_lines(problems: tuple[Problem, ...]) -> list[str]:
     errors = [str(problem) for problem in problems if problem.severity == "error"]
     warnings = [f"warning: {problem}" for problem in problems if problem.severity != "error"]
     return [*errors, *warnings]
+
+
+def _no_room(error: OSError) -> int:
+    place = f" to {error.filename}" if error.filename else ""
+    print(
+        f"error: the output cannot be written{place} ({error.strerror}). Free some space, and "
+        "repeat the command (nbflow show, if this was a run)",
+        file=sys.stderr,
+    )
+    _close_full_streams()
+    return NO_ROOM
 
 
 def _flushed(exit_code: int) -> int:
@@ -95,10 +124,23 @@ def _hushed(stream: TextIO) -> bool:
     look.register(stream.fileno(), 0)
     if not look.poll(0):
         return False
+    _lead_nowhere(stream)
+    return True
+
+
+def _close_full_streams() -> None:
+    """Send what is left in streams without room nowhere, for the interpreter's last flush."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _lead_nowhere(stream)
+
+
+def _lead_nowhere(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
-    return True
 
 
 def _bug() -> int:

@@ -88,6 +88,35 @@ def test_a_reader_that_has_gone_is_no_error(words):
     assert done.returncode in (0, 141)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("schema > /dev/full", "error: the output cannot be written"),
+        ("check no.yaml --json > /dev/full", "error: the output cannot be written"),
+        ("no-such-command 2> /dev/full", ""),
+    ],
+)
+def test_a_full_disk_below_a_stream_is_no_bug(words, told, folder):
+    command = f"{sys.executable} -m nbflow {words}"
+    done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True)
+    assert done.returncode == 74
+    assert done.stderr.startswith(told)
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == bool(told)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(closed, folder):
+    (folder / "flow.yaml").write_text("flow: f\nnodes:\n  a: {function: 'os:getpid'}\n")
+    command = f"{sys.executable} -m nbflow check flow.yaml -f - {closed}"
+    text = "" if "<" not in closed else None
+    done = subprocess.run(
+        ["bash", "-c", command], check=False, input=text, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.stdout == "") == (">&-" in closed.split())
+
+
 def test_what_no_encoding_has_is_escaped(folder):
     (folder / "ü.yaml").write_text("flow: ü\nnodes: {}\n")
     done = subprocess.run(

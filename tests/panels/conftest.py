@@ -116,6 +116,15 @@ class Notebook:
             arg=index,
         )
 
+    def wait_for_row(self, node, *texts):
+        """Wait until a panel has a row of this node that says all of this."""
+        self.page.wait_for_function(
+            """([node, texts]) => [...document.querySelectorAll('.nbflow-panel tbody tr')].some(
+                 row => row.querySelector('th').innerText === node
+                        && texts.every(text => row.innerText.includes(text)))""",
+            arg=[node, list(texts)],
+        )
+
     def outputs(self, index):
         return self._js(f"return w.content.widgets[{index}].model.toJSON().outputs;")
 

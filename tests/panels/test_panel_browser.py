@@ -54,15 +54,6 @@ def live(notebook, lab):
     pipe.unlink()
 
 
-def wait_for_row(book, node, *texts):
-    book.page.wait_for_function(
-        """([node, texts]) => [...document.querySelectorAll('.nbflow-panel tbody tr')].some(
-             row => row.querySelector('th').innerText === node
-                    && texts.every(text => row.innerText.includes(text)))""",
-        arg=[node, list(texts)],
-    )
-
-
 def wait_for_kept_text(book, index, text):
     book.page.wait_for_function(
         """([index, text]) => jupyterapp.shell.currentWidget.content.widgets[index]
@@ -81,19 +72,19 @@ def button_says(book, text, *, enabled):
 
 def test_rows_change_while_the_cell_is_busy(live):
     book, steps = live
-    wait_for_row(book, "load", "ready")
+    book.wait_for_row("load", "ready")
     button_says(book, "Cancel", enabled=True)
 
     steps.do("stage.start('load')")
-    wait_for_row(book, "load", "running", "127.0.0.1")
+    book.wait_for_row("load", "running", "127.0.0.1")
     steps.do("stage.cell('load', 3, 8, 4, 'df = read(path)')")
-    wait_for_row(book, "load", "3/8", "cell 4: df = read(path)")
+    book.wait_for_row("load", "3/8", "cell 4: df = read(path)")
     assert "[*]" in book.prompt(2)
 
     steps.do("stage.succeed('load').succeed('left')")
     steps.do("stage.fail('right', '<img src=x onerror=\"window.broken = 1\"> & <b>bad</b>')")
-    wait_for_row(book, "right", "failed", '<img src=x onerror="window.broken = 1"> & <b>bad</b>')
-    wait_for_row(book, "join", "skipped", "right failed")
+    book.wait_for_row("right", "failed", '<img src=x onerror="window.broken = 1"> & <b>bad</b>')
+    book.wait_for_row("join", "skipped", "right failed")
     button_says(book, "Cancel", enabled=False)
     # What a saved notebook shows without the widget has followed.
     wait_for_kept_text(book, 1, "run sales-1: failed, 5/5 nodes")
@@ -108,11 +99,11 @@ def test_rows_change_while_the_cell_is_busy(live):
 def test_cancel_button_asks_for_cancellation(live):
     book, steps = live
     steps.do("stage.start('load')")
-    wait_for_row(book, "load", "running")
+    book.wait_for_row("load", "running")
     steps.close()  # clicks may wait for the end of a busy cell
 
     book.page.locator(".nbflow-panel button").click()
-    wait_for_row(book, "right", "cancelled")
-    wait_for_row(book, "load", "running")
+    book.wait_for_row("right", "cancelled")
+    book.wait_for_row("load", "running")
     button_says(book, "Cancelling", enabled=False)
     assert book.errors == []
