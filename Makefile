@@ -37,7 +37,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV) .nbflow out
+	rm -rf $(VENV) .nbflow out notebooks/.nbflow notebooks/*/.nbflow
 
 # Installed anew whenever the dependencies may have changed.
 $(STAMP): pyproject.toml

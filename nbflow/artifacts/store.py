@@ -218,7 +218,7 @@ class FileStore(ArtifactStore):
     def _missing(self, digest: str) -> ArtifactError:
         return ArtifactError(
             f"artifact {digest} is missing from the store {self._place.url}. Was it removed by "
-            "hand, or is this another home? Run the flow that made it once more, which stores it anew"
+            "hand, or is this another home? Run the flow that made it once more: that restores it"
         )
 
     def _damaged(self, digest: str, found: str) -> ArtifactError:

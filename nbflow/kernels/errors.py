@@ -29,11 +29,17 @@ class UnusableKernel(NbflowError):
 
 
 class KernelStartFailed(NbflowError):
-    """A kernel's process did not come up. `timed_out` tells slowness from failure."""
+    """A kernel's process did not come up. `timed_out` tells slowness from failure.
 
-    def __init__(self, name: str, what: str, log: str, *, timed_out: bool = False) -> None:
+    `log` is what the process wrote; None if there was none.
+    """
+
+    def __init__(self, name: str, what: str, log: str | None, *, timed_out: bool = False) -> None:
         self.timed_out = timed_out
-        said = f". The last lines that it wrote:\n{log}" if log else ", and wrote nothing"
+        if log is None:
+            said = ""
+        else:
+            said = f". The last lines that it wrote:\n{log}" if log else ", and wrote nothing"
         super().__init__(f"kernel {name!r} could not start: {what}{said}")
 
 

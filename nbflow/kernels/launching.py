@@ -69,7 +69,8 @@ async def start_kernel(
     """
     spec = find_spec(name)
     if not cwd.is_dir():  # noqa: ASYNC240 - one look at a local folder
-        raise KernelStartFailed(name, f"its working directory {cwd} does not exist here", "")
+        what = f"its working directory {cwd} does not exist here. Create it, or name another `cwd`"
+        raise KernelStartFailed(name, what, None)
     folder = KernelFolder()
     manager = _manager(name, spec, folder)
     client: AsyncKernelClient | None = None

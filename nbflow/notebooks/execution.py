@@ -251,7 +251,8 @@ def _error_output(name: str, message: str) -> NotebookNode:
 
 
 def _raised(index: int, cell: NotebookNode, error: CellExecutionError) -> Failure:
-    shown = f"{error.ename}: {error.evalue}" if error.ename else f"exit code {error.evalue}"
+    parts = (error.ename or "exit code", error.evalue)
+    shown = (": " if error.ename else " ").join(part for part in parts if part)
     info = ErrorInfo(
         type=error.ename or "Error",
         message=error.evalue[:_MESSAGE_LIMIT],

@@ -105,7 +105,7 @@ class Launch:
         driver = self._driver
         if driver is None:
             assert self._run is not None, "the launch has no run yet"
-            return RunView(self._run)
+            return RunView(self._run, driven=not self.done.done())
         info = self._info.result()
         return RunView(
             driver.run,

@@ -232,8 +232,12 @@ class Run:
             self._panel = RunPanel(self.view, self.wait_changed, self.cancel)
         return self._panel
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+    def _ipython_display_(self) -> None:
         """Display the panel, which moves as the run does."""
+        self.panel()._ipython_display_()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        """Return the panel's forms, for front ends that ask for them."""
         return self.panel()._repr_mimebundle_(include=include, exclude=exclude)
 
     def close(self) -> None:

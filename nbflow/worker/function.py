@@ -115,7 +115,8 @@ class _FunctionAttempt:
         notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         message = f"{error}{notes}"[:_MESSAGE_LIMIT]
         info = ErrorInfo(type(error).__name__, message, traceback=text[-_TRACEBACK_LIMIT:])
-        reason = Reason("error", f"{self._code.label} raised {info.type}: {message}")
+        shown = f"{info.type}: {message}" if message else info.type
+        reason = Reason("error", f"{self._code.label} raised {shown}")
         return self._sealed("failed", reason=reason, error=info)
 
     def _returned(self, result: Any) -> Outcome:

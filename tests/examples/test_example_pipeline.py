@@ -3,9 +3,11 @@
 The runs go on side by side, each on a cluster of its own, and once for all tests of this module.
 """
 
+from pathlib import Path
+
 import pytest
 from distributed import LocalCluster
-from example_runs import SOURCES, Executed
+from example_runs import Examples, Executed
 
 import nbflow
 
@@ -130,7 +132,8 @@ def test_a_notebook_is_a_target_of_the_command_line(examples):
     assert executed.printed.startswith("85 patients: ")
 
 
-def test_every_notebook_here_is_run_by_a_test():
-    flows = [nbflow.load(SOURCES / name) for name in ("pipeline/flow.yaml", "faults/flow.yaml")]
-    run = {SOURCES / node.code.path for flow in flows for node in flow.spec().nodes}
-    assert run | {SOURCES / "tutorial.ipynb"} == set(SOURCES.rglob("[!.]*.ipynb"))
+def test_every_notebook_here_is_run_by_a_test(tmp_path):
+    folder = Examples(tmp_path).folder
+    flows = [nbflow.load(folder / name / "flow.yaml") for name in ("pipeline", "faults")]
+    run = {Path(node.code.path) for flow in flows for node in flow.spec().nodes}
+    assert run | {folder / "tutorial.ipynb"} == set(folder.rglob("*.ipynb"))

@@ -87,7 +87,8 @@ def test_what_a_function_raises_is_told_with_its_traceback(bench, error):
     outcome = bench.run(bench.function(function))
     assert (outcome.status, outcome.reason.kind) == ("failed", "error")
     assert outcome.error.type == type(error).__name__
-    assert f"m.function raised {type(error).__name__}" in outcome.reason.message
+    told = f"m.function raised {type(error).__name__}"
+    assert outcome.reason.message == (f"{told}: {error}" if str(error) else told)
     assert "nbflow/worker" not in outcome.error.traceback
     assert bench.store.get(outcome.log.digest) == b"before\n"
 

@@ -152,6 +152,11 @@ def test_an_error_ends_the_notebook_and_what_was_emitted_is_kept(bench):
     assert book.metadata.papermill.exception is True
 
 
+def test_an_error_without_a_message_is_told_by_its_type(bench):
+    outcome = bench.run(bench.notebook("assert 1 > 2"))
+    assert outcome.reason.message == "the cell 'assert 1 > 2' raised AssertionError"
+
+
 def test_a_killed_kernel_is_told_with_what_it_did_before(bench):
     task = bench.notebook(
         "print('last words', flush=True)", "import os; os.kill(os.getpid(), 9)", "1"
