@@ -43,9 +43,14 @@ def runs(*, home: Path | None, as_json: bool) -> None:
     for each in newest_first:
         took = duration(each.ended_at - each.created_at) if each.ended_at else ""
         nodes = f"{each.counts.get('succeeded', 0)}/{sum(each.counts.values())}"
-        rows.append((each.id, str(each.status), nodes, took, when(each.created_at, now)))
+        rows.append(
+            (each.id, str(each.status or "unreadable"), nodes, took, when(each.created_at, now))
+        )
     for line in table(rows):
         print(line)
+    for each in newest_first:
+        if each.problem:
+            print(f"{each.id} cannot be read: {each.problem}", file=sys.stderr)
 
 
 @click.command(epilog=examples("nbflow show sales-20260201", "nbflow show sales-20260201 --json"))
@@ -117,7 +122,7 @@ def _summary_document(summary: "RunSummary", now: float) -> dict[str, Any]:
     return {
         "run_id": summary.id,
         "flow": summary.flow,
-        "status": str(summary.status),
+        "status": str(summary.status or "unreadable"),
         "started_at": utc_time(summary.created_at),
         "ended_at": None if summary.ended_at is None else utc_time(summary.ended_at),
         "duration_s": round((summary.ended_at or now) - summary.created_at, 3),

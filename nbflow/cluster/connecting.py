@@ -8,6 +8,7 @@ import asyncio
 import builtins
 import importlib.util
 import platform
+import re
 import types
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ CONNECT_TIMEOUT_S = 15.0
 
 #: How long to wait for the first worker of somebody else's cluster, in seconds.
 FIRST_WORKER_TIMEOUT_S = 60.0
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+|[^\s/:]+:\d+")
 
 #: The body of every Dask task of ours.
 Entry: TypeAlias = Callable[[str, bytes], Awaitable[bytes]]
@@ -86,6 +89,11 @@ def _place_of(target: Target) -> tuple[str, dict[str, Any]]:
         if not Path(text).is_file():
             raise ClusterError(f"there is no scheduler file {text}")
         return f"of the scheduler file {text}", {"scheduler_file": text}
+    if not _ADDRESS.fullmatch(text):
+        raise ClusterError(
+            f"{text!r} is neither the address of a scheduler (like tcp://10.0.0.5:8786) nor the "
+            "path of a scheduler file (*.json)"
+        )
     return f"at {text}", {"address": text}
 
 

@@ -129,6 +129,9 @@ class EmbeddedCluster:
         """
         # As LocalCluster does: a scheduler inside a program should not fill its terminal.
         self._quiet.enter_context(silence_logging_cmgr(logging.ERROR))
+        scheduler_log = logging.getLogger("distributed.scheduler")
+        scheduler_log.addFilter(_is_news)
+        self._quiet.callback(scheduler_log.removeFilter, _is_news)
         try:
             self._scheduler = await Scheduler(
                 host="127.0.0.1",
@@ -242,6 +245,11 @@ class EmbeddedCluster:
         log = self._log(number)
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return "\n".join(f"    {line}" for line in lines[-8:])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether the scheduler says something that the driver does not: a lost task it does."""
+    return "marked as failed because" not in record.getMessage()
 
 
 def _how_it_ended(code: int) -> str:

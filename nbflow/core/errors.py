@@ -86,6 +86,10 @@ class RunInterrupted(NbflowError):
         self.run = run
 
 
+class OutputFolderError(NbflowError):
+    """The folder of the executed notebooks cannot be written. Nothing was run."""
+
+
 class UnknownRun(NbflowError):
     """There is no such run in this home."""
 

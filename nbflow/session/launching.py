@@ -6,6 +6,7 @@ run is driven.
 """
 
 import dataclasses
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from nbflow._version import __version__
 from nbflow.cluster import Embedded
 from nbflow.cluster.connecting import Target
 from nbflow.core import machine
-from nbflow.core.errors import ClusterError, DefinitionError, Problem
+from nbflow.core.errors import ClusterError, DefinitionError, OutputFolderError, Problem
 from nbflow.core.events import RunCreated
 from nbflow.core.spec import FlowSpec
 from nbflow.definition.preparation import Prepared
@@ -113,6 +114,7 @@ def _create(home: Home, prepared: Prepared, request: Request) -> None:
     for data in prepared.blobs.values():
         home.store.put(data, "pickle")
     output_dir = request.output_dir or home.runs_folder(request.run)
+    _make_writable(output_dir)
     created = RunCreated(
         flow=prepared.spec,
         params=dict(prepared.params),
@@ -120,6 +122,19 @@ def _create(home: Home, prepared: Prepared, request: Request) -> None:
         program=__version__,
     )
     home.journal.create(request.run, created, flow=prepared.spec.name, at=time.time())
+
+
+def _make_writable(folder: Path) -> None:
+    """Make the folder of the executed notebooks, so that nothing runs in vain."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputFolderError(
+            f"the folder {folder} for the executed notebooks cannot be written "
+            f"({error.strerror}). Choose another one by -o or output_dir="
+        ) from error
 
 
 def claim(home: Home, run: str, clock: Callable[[], float]) -> Claimed:

@@ -7,8 +7,10 @@ from pathlib import Path
 import msgspec
 
 from nbflow.core import machine
+from nbflow.core.errors import JournalError
 from nbflow.core.states import RunStatus
 from nbflow.core.view import RunView
+from nbflow.ports import RunRow
 from nbflow.session.document import status_of
 from nbflow.session.home import Home, is_driven, located
 from nbflow.session.run import Run
@@ -19,11 +21,13 @@ class RunSummary(msgspec.Struct, frozen=True):
 
     id: str
     flow: str
-    status: RunStatus
+    #: None if its events cannot be read; `problem` says why.
+    status: RunStatus | None
     created_at: float
     ended_at: float | None
     #: How many nodes are in each state, by the state's name.
     counts: dict[str, int]
+    problem: str = ""
 
 
 def attach(run: str, *, home: str | os.PathLike[str] | None = None) -> Run:
@@ -61,16 +65,20 @@ def runs(*, home: str | os.PathLike[str] | None = None) -> list[RunSummary]:
         return []
     opened = Home.find(home, Path.cwd())
     try:
-        return [_summary(opened, row.id) for row in opened.journal.rows()]
+        return [_summary(opened, row) for row in opened.journal.rows()]
     finally:
         opened.close()
 
 
-def _summary(home: Home, run: str) -> RunSummary:
-    state = machine.replay(home.journal.read(run))
-    view = RunView(state, driven=is_driven(home.journal.row(run), time.time()))
+def _summary(home: Home, row: RunRow) -> RunSummary:
+    try:
+        state = machine.replay(home.journal.read(row.id))
+    except (JournalError, machine.IllegalTransition) as error:
+        # One damaged or newer run must not hide the others.
+        return RunSummary(row.id, row.flow, None, row.created_at, None, {}, str(error))
+    view = RunView(state, driven=is_driven(row, time.time()))
     return RunSummary(
-        id=run,
+        id=row.id,
         flow=state.graph.spec.name,
         status=status_of(view),
         created_at=state.created_at,

@@ -1,8 +1,11 @@
 """Waiting for a run in front of a person: progress while it goes, a clear word at its end."""
 
+import logging
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +14,8 @@ from nbflow.core.states import RunStatus
 from nbflow.core.view import RunView
 from nbflow.panels.terminal import progress_display
 from nbflow.session.home import located
+
+_log = logging.getLogger(__name__)
 
 
 class Waited(Protocol):
@@ -48,17 +53,8 @@ class Waited(Protocol):
 def join(run: Waited, *, progress: bool | None) -> None:
     """Wait for the end of `run` and show progress; see `Run.join`."""
     try:
-        if progress is False:
-            run.wait()
-        elif _in_notebook():
-            _wait_with_panel(run)
-        else:
-            with progress_display(run.view, run.wait_changed, out=sys.stderr):
-                run.wait()
-    except KeyboardInterrupt:
-        run.interrupt("interrupted from the keyboard")
-        run.wait()
-        raise
+        with _shown(run, progress=progress):
+            _wait(run)
     except NbflowError as error:
         # The driver has ended, and not by its own decision: the journal or the cluster failed it.
         message = f"run {run.id} was interrupted: {error}\n{how_to_resume(run)}"
@@ -97,15 +93,48 @@ def _told_failed(run: Waited) -> str:
     )
 
 
+def _wait(run: Waited) -> None:
+    """Wait for the end; an interrupt lets go of the run in good order first."""
+    try:
+        run.wait()
+    except KeyboardInterrupt:
+        run.interrupt("interrupted from the keyboard")
+        run.wait()
+        raise
+
+
+@contextmanager
+def _shown(run: Waited, *, progress: bool | None) -> Iterator[None]:
+    """Show the run, in the way that suits the place, for as long as it is waited for."""
+    if progress is False:
+        yield
+    elif _in_notebook():
+        from IPython.display import display  # lazy: it is there, since this is a notebook
+
+        display(run.panel())
+        yield
+    else:
+        shown = progress_display(run.view, run.wait_changed, sys.stderr)
+        with _harmless():
+            shown.start()
+        try:
+            yield
+        finally:
+            with _harmless():
+                shown.stop()
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Let a terminal that cannot be written cost the progress, and not the run."""
+    try:
+        yield
+    except OSError as error:
+        _log.warning("progress cannot be shown: %s", error)
+
+
 def _in_notebook() -> bool:
     """Whether this is the kernel of a notebook, where a panel can be shown."""
     module: Any = sys.modules.get("IPython")
     shell = module.get_ipython() if module is not None else None
     return shell is not None and hasattr(shell, "kernel")
-
-
-def _wait_with_panel(run: Waited) -> None:
-    from IPython.display import display  # lazy: it is there, since this is a notebook
-
-    display(run.panel())
-    run.wait()

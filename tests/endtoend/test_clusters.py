@@ -79,6 +79,8 @@ def test_a_scheduler_that_is_not_there(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("nbflow.cluster.connecting.CONNECT_TIMEOUT_S", 1.0)
     with pytest.raises(nbflow.ClusterError, match=r"tcp://127.0.0.1:9 cannot be reached"):
         simple(tmp_path).run(cluster="tcp://127.0.0.1:9", progress=False)
+    with pytest.raises(nbflow.ClusterError, match=r"'flow.yaml' is neither the address"):
+        simple(tmp_path).run(cluster="flow.yaml", progress=False)
     with pytest.raises(nbflow.ClusterError, match=r"no scheduler file .*nowhere.json"):
         simple(tmp_path).run(cluster="nowhere.json", progress=False)
 

@@ -325,3 +325,16 @@ def test_a_journal_that_fails_in_mid_run_interrupts_it_and_loses_nothing(
     run = nbflow.attach(run.id, home=run.home).resume(progress=False)
     assert run["second"].outputs["result"] == 2
     assert ran.read_text() == "first\n"
+
+
+def test_an_output_folder_that_cannot_be_written_is_told_before_anything_runs(tmp_path) -> None:
+    flow = nbflow.Flow("nowhere", base_dir=tmp_path)
+    (tmp_path / "file").touch()
+
+    @flow.task
+    def node():
+        return 1
+
+    with pytest.raises(nbflow.NbflowError, match=r"file/out .* cannot be written.*-o"):
+        flow.run(output_dir=tmp_path / "file" / "out", progress=False)
+    assert nbflow.runs(home=tmp_path / ".nbflow") == []
