@@ -312,6 +312,8 @@ def _unit_of(dtype: Any) -> str:
 
 
 def _pickle(value: Any, file: BinaryIO) -> None:
+    if isinstance(value, io.IOBase):
+        _refuse_open_file(value)
     try:
         if importlib.util.find_spec("cloudpickle") is not None:
             import cloudpickle
@@ -325,3 +327,14 @@ def _pickle(value: Any, file: BinaryIO) -> None:
         raise Unstorable(
             f"a value of type {type_name(value)} cannot be stored ({cause})"
         ) from error
+
+
+def _refuse_open_file(value: Any) -> None:
+    """Refuse a file that is really open: cloudpickle would hand on a copy in memory instead."""
+    try:
+        value.fileno()
+    except (OSError, ValueError):
+        return  # in memory only, or closed
+    raise Unstorable(
+        f"a value of type {type_name(value)} cannot be stored (it is open: hand on its path)"
+    )

@@ -391,3 +391,10 @@ def test_no_preview_is_long_or_cannot_be_journaled(text):
     assert len(preview) <= 80
     assert "\n" not in preview
     assert preview.encode().decode() == preview
+
+
+def test_an_open_file_is_refused_and_one_in_memory_is_not(tmp_path):
+    with (tmp_path / "data").open("w+") as file, pytest.raises(guest.Unstorable, match="its path"):
+        guest.dumps(file)
+    kind, data = guest.dumps(io.StringIO("text"))
+    assert guest.load(kind, data).getvalue() == "text"

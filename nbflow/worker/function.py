@@ -19,6 +19,7 @@ from typing import Any
 
 from nbflow import guest
 from nbflow.core.attempts import AttemptTask, Outcome
+from nbflow.core.errors import ArtifactError
 from nbflow.core.events import ErrorInfo
 from nbflow.core.spec import FunctionCode
 from nbflow.core.states import Reason
@@ -103,7 +104,16 @@ class _FunctionAttempt:
         with printing_to(self._log):
             try:
                 function = load_function(self._code, self._store)
-                result = function(**load_params(self._task.params, self._store))
+                params = load_params(self._task.params, self._store)
+            except ArtifactError as error:
+                # The function has not been called: it is not to blame.
+                message = _with_notes(error)
+                info = ErrorInfo("ArtifactError", message)
+                return self._sealed("failed", reason=Reason("invalid_input", message), error=info)
+            except BaseException as error:  # noqa: BLE001 - the user's reducers; told as below
+                return self._raised(error)
+            try:
+                result = function(**params)
             except BaseException as error:  # noqa: BLE001 - the user's; told in the outcome
                 return self._raised(error)
         return result if inspect.isawaitable(result) else self._returned(result)
@@ -112,8 +122,7 @@ class _FunctionAttempt:
         # The first frame is ours.
         frames = error.__traceback__ and error.__traceback__.tb_next
         text = "".join(traceback.format_exception(type(error), error, frames))
-        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-        message = f"{error}{notes}"[:_MESSAGE_LIMIT]
+        message = _with_notes(error)[:_MESSAGE_LIMIT]
         info = ErrorInfo(type(error).__name__, message, traceback=text[-_TRACEBACK_LIMIT:])
         shown = f"{info.type}: {message}" if message else info.type
         reason = Reason("error", f"{self._code.label} raised {shown}")
@@ -159,6 +168,11 @@ class _FunctionAttempt:
         if text:
             fields["log"] = self._store.put(text.encode(errors="replace"), "text")
         return with_receipt(self.outcome(status, **fields), self._store)
+
+
+def _with_notes(error: BaseException) -> str:
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    return f"{error}{notes}"
 
 
 def _missing(name: str, result: Any) -> OutputProblem:

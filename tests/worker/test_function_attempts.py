@@ -239,3 +239,11 @@ def test_a_hanging_call_keeps_no_other_waiting():
         threads.submit(lambda: 3)
     release.set()
     assert hanging.result()
+
+
+def test_an_input_that_is_gone_is_not_the_functions_fault(bench):
+    gone = Artifact("pickle", "sha256:" + "0" * 64, 3)
+    outcome = bench.run(bench.function(lambda x: x, params={"x": gone}))
+    assert outcome.status == "failed"
+    assert outcome.reason.kind == "invalid_input"
+    assert "raised" not in outcome.reason.message
