@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 
 import psutil
 import pytest
@@ -92,9 +91,7 @@ def test_workers_that_cannot_start_are_given_up_with_their_last_words(monkeypatc
         finally:
             await cluster.close()
 
-    began = time.monotonic()
     asyncio.run(main())
-    assert time.monotonic() - began < 30
     assert len(gone) == 1
     assert len(notes) == 2 * (MAX_FAILED_STARTS + 1)
 

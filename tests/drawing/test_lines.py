@@ -1,9 +1,17 @@
 import pytest
 from staged_run import StagedRun, node
 
-from nbflow.core.events import CancelRequested
-from nbflow.core.states import NodeState, RunStatus
-from nbflow.drawing.lines import by_urgency, finished, node_line, shown_status
+from nbflow.core.events import CancelRequested, NodeSkipped
+from nbflow.core.states import NodeState, Reason, RunStatus
+from nbflow.drawing.lines import (
+    REASON_LENGTH,
+    URGENCY,
+    by_urgency,
+    done_earlier,
+    finished,
+    node_line,
+    shown_status,
+)
 from nbflow.drawing.look import NODE_LOOKS, RUN_LOOKS
 
 
@@ -120,3 +128,27 @@ def test_a_run_that_nobody_drives_is_interrupted_unless_it_has_ended(stage):
 def test_finished_counts_what_needs_nothing_more(stage):
     stage.fail("load")
     assert finished(stage.view()) == 5
+
+
+def test_only_nodes_with_results_are_done_earlier(stage):
+    stage.succeed("load").fail("left").succeed("right")
+    assert finished(stage.view()) == 5
+    assert done_earlier(stage.view()) == 2
+
+
+@pytest.mark.parametrize(("kind", "count"), [("cached", 1), ("route_not_taken", 0)])
+def test_a_cached_node_was_done_earlier(stage, kind, count):
+    stage.do(NodeSkipped("load", Reason(kind, "why")))
+    assert done_earlier(stage.view()) == count
+
+
+def test_a_reason_is_told_at_the_length_that_is_asked_for(stage):
+    message = "OSError: " + "x" * 500 + " advice"
+    stage.fail("load", message, cell=4)
+    whole = node_line(stage.view(), "load", stage.now, REASON_LENGTH)
+    assert whole.note == f"{message} (cell 4)"
+    assert line(stage, "load").note == f"{message[:199]}… (cell 4)"
+
+
+def test_every_state_has_its_urgency():
+    assert sorted(URGENCY) == sorted(NodeState)

@@ -53,6 +53,12 @@ def test_all_that_happened_between_two_looks_is_told_in_order(reader):
     )
 
 
+def test_a_failure_is_told_with_the_advice_at_its_end(reader):
+    reason = "OSError: " + "far/" * 150 + " is full. Free some space, then resume"
+    reader.stage.fail("load", reason)
+    assert f"load: failed in 2.0 s: {reason}" in reader.read()
+
+
 def test_a_retry_is_told_with_its_delay_and_then_its_attempt():
     reader = Reader(node("a", retries=2))
     reader.stage.fail("a", "ConnectionError: refused")

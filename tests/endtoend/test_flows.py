@@ -1,7 +1,6 @@
 """Whole runs as a user starts them: real worker processes, real kernels."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import numpy as np
@@ -172,13 +171,11 @@ def test_cancel_stops_a_kernel_and_keeps_its_partial_notebook(tmp_path, notebook
     flow.notebook("after.ipynb", after=[long])
     run = flow.start()
     until(path.exists)
-    began = time.monotonic()
 
     run.cancel()
     status = run.wait(60)
 
     assert status == "cancelled"
-    assert time.monotonic() - began < 20
     assert {name: str(run[name].status) for name in run} == {
         "long": "cancelled",
         "after": "cancelled",

@@ -10,6 +10,8 @@ from staged_run import StagedRun, node
 from nbflow.panels.terminal import LineProgress, TerminalProgress, progress_display
 
 WAIT_S = 20.0
+#: A reason with its advice at its end.
+LONG = "OSError: " + "far/" * 150 + " is full. Free some space, then resume"
 
 
 class Output(io.StringIO):
@@ -135,6 +137,21 @@ def test_lines_of_a_resumed_run_leave_out_what_is_old(stage):
     assert out.lines[1:3] == ["left: started", "left: succeeded in 2.0 s"]
 
 
+def test_only_results_count_as_done_earlier(stage):
+    stage.succeed("load").fail("left").succeed("right")
+    out = Output()
+    with LineProgress(stage.view, stage.wait_changed, out, stage.clock):
+        stage.resume("left", "join", "report")
+    assert out.lines[0] == "sales sales-1: 5 nodes, 2 done earlier"
+
+
+def test_a_failure_is_told_with_its_advice(stage):
+    out = Output()
+    with LineProgress(stage.view, stage.wait_changed, out, stage.clock):
+        stage.fail("load", LONG)
+    assert f"load: failed in 2.0 s: {LONG}" in out.lines
+
+
 def test_an_unfinished_run_is_summed_up_as_it_stands(stage):
     out = Output()
     with LineProgress(stage.view, stage.wait_changed, out, stage.clock):
@@ -207,6 +224,76 @@ def test_a_live_frame_is_not_higher_than_the_terminal(terminal):
         terminal.until("more running")
         assert max(len(frame) for frame in frames(terminal)) <= 12
     assert "… and 23 more running, 9 more failed" in plain(terminal.getvalue())
+
+
+@pytest.fixture
+def small(terminal, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    return terminal
+
+
+def test_a_large_flow_in_a_small_terminal_shows_all_its_counts(small):
+    stage = StagedRun(*[node(f"n{i}") for i in range(300)])
+    with TerminalProgress(stage.view, stage.wait_changed, small, stage.clock):
+        for index in range(34):
+            stage.succeed(f"n{index}")
+        stage.fail("n34").queue("n35").start("n36").start("n37")
+        small.until("▶ 2")
+    last = frames(small)[-1]
+    assert last[1].split("  ")[-5:] == ["35/300 nodes", "✕ 1", "▶ 2", "○ 263", "✓ 34"]
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 100, 200])
+def test_the_overall_count_and_the_failures_are_never_cut_off(small, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stage = StagedRun(*[node(f"n{i}", retries=i % 2) for i in range(300)])
+    for index in range(120):
+        stage.fail(f"n{index}").start(f"n{index + 150}")
+    with TerminalProgress(stage.view, stage.wait_changed, small, stage.clock):
+        small.until("✕ 60")
+    for painted in frames(small):
+        assert all(len(line) < columns for line in painted)
+    assert "60/300 nodes" in frames(small)[-1][1]
+    assert "✕ 60" in frames(small)[-1][1]
+
+
+def test_a_run_that_was_let_go_is_interrupted_in_the_last_frame(stage, terminal):
+    with TerminalProgress(stage.view, stage.wait_changed, terminal, stage.clock):
+        stage.start("load")
+        terminal.until("running")
+        stage.lose("load", "interrupted from the keyboard")
+        stage.driven = False
+    assert "interrupted" in frames(terminal)[-1][0]
+    assert "running" not in "\n".join(frames(terminal)[-1])
+
+
+def test_the_last_frame_tells_reasons_to_their_end(stage, small):
+    with TerminalProgress(stage.view, stage.wait_changed, small, stage.clock):
+        stage.fail("load", LONG, cell=4)
+    shown = "".join(line[2:] for line in frames(small)[-1])
+    assert "Free some space, then resume (cell 4)" in " ".join(shown.split())
+
+
+def test_the_last_frame_counts_the_failures_that_it_does_not_list(small):
+    stage = StagedRun(*[node(f"n{i}") for i in range(40)])
+    with TerminalProgress(stage.view, stage.wait_changed, small, stage.clock):
+        for index in range(40):
+            stage.fail(f"n{index}")
+    assert frames(small)[-1][-1] == "… and 10 more failed"
+
+
+def test_what_others_say_stays_above_the_display(stage, terminal, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with TerminalProgress(stage.view, stage.wait_changed, clock=stage.clock):
+        stage.start("load")
+        terminal.until("▶ load")
+        print("Stopping in good order.", file=sys.stderr)
+        stage.driven = False
+    said = [painted for painted in frames(terminal) if "Stopping in good order." in painted]
+    assert len(said) == 1
+    assert said[0][0] == "Stopping in good order."
+    assert "sales-1" in said[0][1]
 
 
 def test_the_cursor_comes_back_although_the_run_raises(stage, terminal):
