@@ -15,11 +15,15 @@ from nbflow.core.states import RUN_ENDED, NodeState, RunStatus
 from nbflow.core.view import RunView
 from nbflow.drawing.words import duration, one_line
 
+#: Characters of a failure's reason where there is room to tell it to its end: what to do about
+#: it comes last, after names, paths and causes.
+REASON_LENGTH = 1000
+
 #: Most names that a waiting node lists.
 _NAMED_SOURCES = 3
 
 #: What a person looks for first: what went wrong, then what is going on, then the rest.
-_URGENCY = (
+URGENCY = (
     NodeState.FAILED,
     NodeState.BACKING_OFF,
     NodeState.RUNNING,
@@ -48,8 +52,11 @@ class NodeLine(msgspec.Struct, frozen=True):
     worker: str
 
 
-def node_line(view: RunView, name: str, now: float) -> NodeLine:
-    """Return what is to be shown of the node `name` at the time `now` (seconds since the epoch)."""
+def node_line(view: RunView, name: str, now: float, reason_length: int = 200) -> NodeLine:
+    """Return what is to be shown of the node `name` at the time `now` (seconds since the epoch).
+
+    The reason of a failed node is cut after `reason_length` characters.
+    """
     node = view.run[name]
     progress = _current_progress(view, name, node)
     done, total = (None, None) if progress is None else (progress.done, progress.total)
@@ -62,7 +69,11 @@ def node_line(view: RunView, name: str, now: float) -> NodeLine:
         attempt=node.attempt,
         done=done,
         total=total,
-        note=_note(view.run, name, node, progress, now),
+        note=(
+            failure_text(node, reason_length)
+            if node.state is NodeState.FAILED
+            else _note(view.run, name, node, progress, now)
+        ),
         elapsed_s=view.elapsed_s(name, now),
         worker=one_line(node.worker) if node.attempt else "",
     )
@@ -84,10 +95,10 @@ def by_urgency(view: RunView, limit: int) -> list[str]:
     names = list(view.run.graph.nodes)
     if len(names) <= limit:
         return names
-    buckets: dict[NodeState, list[int]] = {state: [] for state in _URGENCY}
+    buckets: dict[NodeState, list[int]] = {state: [] for state in URGENCY}
     for index, name in enumerate(names):
         buckets[nodes[name].state].append(index)
-    ranked = [index for state in _URGENCY for index in buckets[state]]
+    ranked = [index for state in URGENCY for index in buckets[state]]
     return [names[index] for index in ranked[:limit]]
 
 
@@ -96,15 +107,31 @@ def finished(view: RunView) -> int:
     return len(view.run.graph.nodes) - view.run.open
 
 
-def failure_text(node: NodeRun) -> str:
-    """Say why the node failed, and in which cell where that is known and not yet said."""
+def done_earlier(view: RunView) -> int:
+    """Return how many nodes a run that goes on from here has not to do again.
+
+    Those are fewer than the `finished` ones: a resumed run tries again what failed.
+    """
+    return sum(_has_result(node) for node in view.run.nodes.values())
+
+
+def failure_text(node: NodeRun, limit: int = 200) -> str:
+    """Say why the node failed, and in which cell where that is known and not yet said.
+
+    The reason is cut after `limit` characters.
+    """
     if node.reason is None:
         return ""
     text = node.reason.message or node.reason.kind.replace("_", " ")
     cell = node.error.cell if node.error is not None else None
     if cell is None or "cell" in text.lower():
-        return one_line(text)
-    return f"{one_line(text)} (cell {cell})"
+        return one_line(text, limit)
+    return f"{one_line(text, limit)} (cell {cell})"
+
+
+def _has_result(node: NodeRun) -> bool:
+    cached = node.reason is not None and node.reason.kind == "cached"
+    return node.state is NodeState.SUCCEEDED or (node.state is NodeState.SKIPPED and cached)
 
 
 def _current_progress(view: RunView, name: str, node: NodeRun) -> Progress | None:
@@ -116,8 +143,6 @@ def _note(run: Run, name: str, node: NodeRun, progress: Progress | None, now: fl
     match node.state:
         case NodeState.RUNNING:
             return _cell_text(progress)
-        case NodeState.FAILED:
-            return failure_text(node)
         case NodeState.BACKING_OFF:
             wait_s = (node.due_at or now) - now
             due = f"next try in {duration(wait_s)}" if wait_s > 0 else "next try is due"
@@ -130,7 +155,7 @@ def _note(run: Run, name: str, node: NodeRun, progress: Progress | None, now: fl
             return "waits for a worker" + _after_loss(node)
         case NodeState.READY:
             return "waits for its turn" + _after_loss(node)
-        case NodeState.SUCCEEDED | NodeState.CANCELLED:
+        case NodeState.SUCCEEDED | NodeState.CANCELLED | NodeState.FAILED:
             return ""
 
 

@@ -17,7 +17,7 @@ import msgspec
 from nbflow.core.run import NodeRun
 from nbflow.core.states import ENDED, IN_FLIGHT, NodeState
 from nbflow.core.view import RunView
-from nbflow.drawing.lines import failure_text
+from nbflow.drawing.lines import REASON_LENGTH, failure_text
 from nbflow.drawing.words import duration, one_line
 
 
@@ -108,7 +108,7 @@ def _missed_attempts(told: _Told, node: NodeRun) -> Iterator[_Line]:
     for attempt in range(first, node.attempt):
         # Only the latest failure is known, and only until a success has replaced it.
         known = attempt == node.attempt - 1 and node.reason is not None and not _has_end(node)
-        why = f": {failure_text(node)}" if known else ""
+        why = f": {failure_text(node, REASON_LENGTH)}" if known else ""
         yield _Line(at, f"attempt {attempt} ended without success{why}")
 
 
@@ -138,8 +138,10 @@ def _ending(node: NodeRun, at: float) -> Iterator[_Line]:
             yield _Line(at, "cancelled")
         case NodeState.READY if node.attempt and node.reason is not None and node.ended_at is None:
             # A lost attempt has no end; one without a reason was reset, which is no news.
-            yield _Line(at, f"attempt {node.attempt} lost, runs again: {failure_text(node)}")
+            yield _Line(
+                at, f"attempt {node.attempt} lost, runs again: {failure_text(node, REASON_LENGTH)}"
+            )
         case NodeState.FAILED | NodeState.BACKING_OFF | NodeState.READY if node.reason is not None:
-            yield _Line(at, f"failed{took}: {failure_text(node)}")
+            yield _Line(at, f"failed{took}: {failure_text(node, REASON_LENGTH)}")
         case _:
             pass

@@ -3,7 +3,10 @@
 Both look at a run from a thread of their own (`nbflow.drawing.watch`), so that
 they neither slow it down nor depend on its event loop. `start` comes before the run is
 driven, `stop` after: what had ended by `start` counts as done earlier, and `stop` shows everything
-up to the last view, whatever the thread had got to.
+up to the last view, whatever the thread had got to. A run that has been let go without an end is
+told as interrupted.
+
+What a live display paints is `nbflow.panels.frame`'s.
 """
 
 import os
@@ -14,31 +17,22 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from nbflow.core.states import RUN_ENDED, NodeState
+from nbflow.core.states import RUN_ENDED
 from nbflow.core.view import RunView
-from nbflow.drawing.lines import NodeLine, finished, node_line, shown_status
+from nbflow.drawing.lines import done_earlier, shown_status
 from nbflow.drawing.look import NODE_LOOKS, RUN_LOOKS
 from nbflow.drawing.news import News
 from nbflow.drawing.watch import ViewSource, WaitChanged, Watcher
 from nbflow.drawing.words import duration, one_line, plural
 
 if TYPE_CHECKING:
-    # rich is loaded when the first frame is painted, not when a command line starts up.
-    from rich.console import Console, RenderableType
+    # rich is loaded when a live display starts, not when a command line does.
     from rich.live import Live
-    from rich.table import Table
-    from rich.text import Text
 
 #: A terminal is painted at most 8 times a second, and at least twice, so that clocks move.
 _FRAME_S, _IDLE_S = 0.125, 0.5
 #: Lines come in batches, so that a fast run does not spend its time in flushing.
 _BATCH_S = 0.2
-#: Most failures that are listed while a run goes on, and at its end.
-_LIVE_FAILURES, _FINAL_FAILURES = 5, 30
-_SHOWN_LIVE = (NodeState.RUNNING, NodeState.BACKING_OFF)
-_TROUBLE = frozenset({NodeState.FAILED, NodeState.BACKING_OFF})
-#: Widths in terminal cells.
-_BAR_WIDTH, _CELLS_BAR_WIDTH, _NAME_WIDTH = 30, 12, 32
 
 
 class ProgressDisplay(ABC):
@@ -124,7 +118,7 @@ class LineProgress(ProgressDisplay):
         view = self._view()
         self._began_at = self._clock()
         self._news = News(view)
-        done = finished(view)
+        done = done_earlier(view)
         earlier = f", {done:,} done earlier" if done else ""
         self._write([f"{_title(view)}: {plural(len(view.run.nodes), 'node')}{earlier}"])
         self._watcher.start()
@@ -209,44 +203,14 @@ class TerminalProgress(ProgressDisplay):
             raise self._watcher.error
 
     def _paint(self, view: RunView, *, last: bool = False) -> None:
+        from nbflow.panels.frame import frame  # lazy: it loads rich
+
         assert self._live is not None, "start() makes it before the thread"
-        console = self._live.console
-        self._live.update(
-            frame(view, console, self._clock(), self._began_at, last=last), refresh=True
-        )
-
-
-# --- what is shown ----------------------------------------------------------------------------
-
-
-def frame(
-    view: RunView, console: "Console", now: float, began_at: float, *, last: bool
-) -> "RenderableType":
-    """Return one frame of the live display, not higher than the terminal unless it is the last.
-
-    Parameters
-    ----------
-    view
-        What is shown.
-    console
-        Where it will be shown.
-    now, began_at
-        The present, and since when the run is watched, in seconds since the epoch.
-    last
-        Whether this frame stays on the screen: all failures then, and nothing of what runs.
-    """
-    from rich.console import Group
-
-    # Header, overall bar, and a line for what does not fit.
-    room = max(1, console.size.height - 4)
-    names = _last_names(view) if last else _live_names(view, room)
-    hidden = "" if last else _hidden(view, names)
-    return Group(
-        _header(view, _elapsed_s(view, began_at, now)),
-        _overall(view),
-        *([_rows([node_line(view, name, now) for name in names])] if names else []),
-        *([_dim(hidden)] if hidden else []),
-    )
+        now = self._clock()
+        elapsed_s = _elapsed_s(view, self._began_at, now)
+        picture = frame(view, self._live.console.size, now, elapsed_s, last=last)
+        # The last one is painted by `Live.stop`, which alone does not cut it to the terminal.
+        self._live.update(picture, refresh=not last)
 
 
 def _can_animate(stream: TextIO) -> bool:
@@ -272,102 +236,3 @@ def _summary(view: RunView, elapsed_s: float) -> str:
     what = f"{_title(view)}: {RUN_LOOKS[status].word} {time_word} {duration(elapsed_s)}"
     counts = ", ".join(f"{n:,} {NODE_LOOKS[state].word}" for state, n in view.counts.items())
     return f"{what}: {counts}" if counts else what
-
-
-def _live_names(view: RunView, room: int) -> list[str]:
-    """Choose the rows of a frame: the latest failures, then what runs or waits for a retry."""
-    nodes = view.run.nodes
-    busy = [name for name in view.run.graph.nodes if nodes[name].state in _SHOWN_LIVE]
-    failed = [name for name, node in nodes.items() if node.state is NodeState.FAILED]
-    failed.sort(key=lambda name: nodes[name].ended_at or 0.0)
-    kept = failed[-min(_LIVE_FAILURES, max(1, room - len(busy))) :]
-    return [*kept, *busy][:room]
-
-
-def _last_names(view: RunView) -> list[str]:
-    nodes = view.run.nodes
-    failed = [name for name in view.run.graph.nodes if nodes[name].state is NodeState.FAILED]
-    return failed[:_FINAL_FAILURES]
-
-
-def _hidden(view: RunView, names: list[str]) -> str:
-    """Say what a frame had no room for."""
-    shown = set(names)
-    counts = dict.fromkeys((*_SHOWN_LIVE, NodeState.FAILED), 0)
-    for name, node in view.run.nodes.items():
-        if node.state in counts and name not in shown:
-            counts[node.state] += 1
-    parts = [f"{n:,} more {NODE_LOOKS[state].word}" for state, n in counts.items() if n]
-    return "… and " + ", ".join(parts) if parts else ""
-
-
-# --- rich -------------------------------------------------------------------------------------
-# Only `Text` is used, never markup: names and messages are foreign, and may hold brackets.
-
-
-def _header(view: RunView, elapsed_s: float) -> "Text":
-    from rich.text import Text
-
-    look = RUN_LOOKS[shown_status(view)]
-    text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(f"{look.glyph} {one_line(view.run.graph.spec.name)}", style=f"bold {look.rich}")
-    text.append(f"  {one_line(view.run.id)}  ", style="dim")
-    text.append(look.word, style=look.rich)
-    text.append(f"  {duration(elapsed_s)}")
-    if view.dashboard:
-        text.append(f"  {one_line(view.dashboard)}", style="dim")
-    return text
-
-
-def _overall(view: RunView) -> "Table":
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
-    total, done = len(view.run.nodes), finished(view)
-    counts = Text(no_wrap=True, overflow="ellipsis")
-    for state, number in view.counts.items():
-        look = NODE_LOOKS[state]
-        counts.append(f"{look.glyph} {number:,} {look.word}  ", style=look.rich)
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=_BAR_WIDTH)
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, overflow="ellipsis")
-    style = "red" if view.run.failed else "green"
-    bar = ProgressBar(total or 1, done, complete_style=style, finished_style=style)
-    grid.add_row(bar, Text(f"{done:,}/{total:,} nodes"), counts)
-    return grid
-
-
-def _rows(lines: list[NodeLine]) -> "Table":
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 1), expand=True)
-    grid.add_column(width=1)
-    grid.add_column(no_wrap=True, overflow="ellipsis", max_width=_NAME_WIDTH)
-    grid.add_column(width=_CELLS_BAR_WIDTH)
-    grid.add_column(no_wrap=True, justify="right")
-    grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    grid.add_column(no_wrap=True, justify="right")
-    for line in lines:
-        look = NODE_LOOKS[line.state]
-        bar: ProgressBar | Text = Text("")
-        if line.total:
-            bar = ProgressBar(line.total, line.done or 0, complete_style=look.rich)
-        grid.add_row(
-            Text(look.glyph, style=look.rich),
-            Text(line.name),
-            bar,
-            Text(f"{line.done}/{line.total}" if line.total else ""),
-            Text(line.note, style=look.rich if line.state in _TROUBLE else "dim"),
-            Text("" if line.elapsed_s is None else duration(line.elapsed_s)),
-        )
-    return grid
-
-
-def _dim(text: str) -> "Text":
-    from rich.text import Text
-
-    return Text(text, style="dim", no_wrap=True, overflow="ellipsis")

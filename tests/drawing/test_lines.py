@@ -138,7 +138,7 @@ def test_only_nodes_with_results_are_done_earlier(stage):
 
 @pytest.mark.parametrize(("kind", "count"), [("cached", 1), ("route_not_taken", 0)])
 def test_a_cached_node_was_done_earlier(stage, kind, count):
-    stage.do(NodeSkipped("load", Reason(kind, "why")))
+    stage.do(NodeSkipped("report", Reason(kind, "why")))
     assert done_earlier(stage.view()) == count
 
 

@@ -241,7 +241,7 @@ def test_a_large_flow_in_a_small_terminal_shows_all_its_counts(small):
         stage.fail("n34").queue("n35").start("n36").start("n37")
         small.until("▶ 2")
     last = frames(small)[-1]
-    assert last[1].split("  ")[-5:] == ["35/300 nodes", "✕ 1", "▶ 2", "○ 263", "✓ 34"]
+    assert last[1].endswith(" 35/300 nodes  ✕ 1  ▶ 2  ○ 263  ✓ 34")
 
 
 @pytest.mark.parametrize("columns", [30, 40, 60, 100, 200])
@@ -253,7 +253,7 @@ def test_the_overall_count_and_the_failures_are_never_cut_off(small, monkeypatch
     with TerminalProgress(stage.view, stage.wait_changed, small, stage.clock):
         small.until("✕ 60")
     for painted in frames(small):
-        assert all(len(line) < columns for line in painted)
+        assert [line for line in painted if len(line) >= columns] == []
     assert "60/300 nodes" in frames(small)[-1][1]
     assert "✕ 60" in frames(small)[-1][1]
 
@@ -287,7 +287,7 @@ def test_what_others_say_stays_above_the_display(stage, terminal, monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     with TerminalProgress(stage.view, stage.wait_changed, clock=stage.clock):
         stage.start("load")
-        terminal.until("▶ load")
+        terminal.until(" load ")
         print("Stopping in good order.", file=sys.stderr)
         stage.driven = False
     said = [painted for painted in frames(terminal) if "Stopping in good order." in painted]
