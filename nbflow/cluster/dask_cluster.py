@@ -77,7 +77,6 @@ class DaskCluster:
         self._waiting: list[AttemptTask] = []
         self._digests: dict[AttemptId, str] = {}
         self._labels: set[str] = set()
-        self._unlabelled = 0
         self._watchers: set[asyncio.Task[None]] = set()
         #: Attempts that are with the cluster, and the future of the task that holds each.
         self._futures: dict[AttemptId, Future[Any]] = {}
@@ -234,13 +233,8 @@ class DaskCluster:
             self._labels.add(task.id.node)
             return task.id.node
         if isinstance(task.code, FunctionCode):
-            shared = task.code.label
-        else:
-            shared = next(iter(groups_of(task.id.node)), "notebooks")
-        # The dashboard drops the number, the scheduler does not: many tasks of one label would
-        # look to it like the roots of a large graph, which it hands to workers one at a time.
-        self._unlabelled += 1
-        return f"{shared}-{self._unlabelled}"
+            return task.code.label
+        return next(iter(groups_of(task.id.node)), "notebooks")
 
     # --- coming back --------------------------------------------------------------------------
 
