@@ -23,8 +23,9 @@ from nbflow.core.spec import FunctionCode
 #: task, far below what a person or another worker would wait for.
 BUNDLE_WORK_S = 0.05
 
-#: What a Dask task costs besides its work, in seconds: less work is not worth one of its own.
-TASK_COST_S = 0.002
+#: What a Dask task costs the whole cluster besides its work, in seconds, messages and all: less
+#: work than that is not worth a task of its own.
+TASK_COST_S = 0.005
 
 #: What an attempt costs on a worker besides its own code, in seconds.
 ATTEMPT_OVERHEAD_S = 0.0003
