@@ -10,7 +10,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test browser check format bench clean
 
 demo: $(STAMP)
 	$(BIN)/nbflow run notebooks/pipeline/flow.yaml -o out
@@ -20,8 +20,13 @@ demo: $(STAMP)
 	@echo "The picture of the graph:  out/graph.svg"
 	@echo "The same from Jupyter:     $(BIN)/jupyter lab notebooks/tutorial.ipynb"
 
-test: $(STAMP)
+test: $(STAMP) browser
 	$(BIN)/python -m pytest $(ARGS)
+
+# The panel is tested in a real browser: the system's, or else one that Playwright fetches.
+browser: $(STAMP)
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+		|| $(BIN)/playwright install chromium
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

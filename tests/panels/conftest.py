@@ -17,7 +17,8 @@ from playwright.sync_api import sync_playwright
 #: Generous: a cold JupyterLab on a busy machine. In seconds.
 START_S = 120
 STOP_S = 30
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+#: The system's Chromium; without one, the browser that `make test` has Playwright fetch.
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
