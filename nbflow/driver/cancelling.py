@@ -1,20 +1,26 @@
 """Cancelling a run that nobody drives.
 
-There is nothing to stop, only something to record: the attempts that the last
-driver left behind are lost, and all that has not ended is cancelled.
+There is nothing to stop, only something to record: what became of the attempts that
+the last driver left behind, and that all that has not ended is cancelled.
 """
 
 from collections.abc import Callable
 
 from nbflow.core import events as ev
 from nbflow.core import machine as m
-from nbflow.core.states import IN_FLIGHT, Reason
 from nbflow.driver.ledger import Ledger
-from nbflow.ports import Journal
+from nbflow.driver.outcomes import doubts_settled
+from nbflow.ports import ArtifactStore, Journal
 
 
 def cancel_without_driver(
-    run: m.Run, epoch: int, journal: Journal, *, by: str, clock: Callable[[], float]
+    run: m.Run,
+    epoch: int,
+    journal: Journal,
+    store: ArtifactStore,
+    *,
+    by: str,
+    clock: Callable[[], float],
 ) -> m.Run:
     """Record the run's cancellation, and give back its lease.
 
@@ -24,6 +30,8 @@ def cancel_without_driver(
         The run as the journal has it, and the fence under which it was claimed.
     journal
         Where to record.
+    store
+        Where workers left receipts of attempts that they had finished.
     by
         Who wants it.
     clock
@@ -36,10 +44,8 @@ def cancel_without_driver(
     """
     ledger = Ledger(run, epoch, journal, clock)
     ledger.record(ev.RunClaimed(by))
-    for name, left in run.nodes.items():
-        if left.state in IN_FLIGHT:
-            reason = Reason("driver_lost", "its driver ended before the attempt did")
-            ledger.record(ev.AttemptLost(name, left.attempt, reason))
+    for event in doubts_settled(run, store):
+        ledger.record(event)
     ledger.record(ev.CancelRequested(by))
     while (command := ledger.next_command()) is not None:
         match command:

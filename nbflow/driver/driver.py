@@ -42,7 +42,7 @@ from nbflow.core.states import IN_FLIGHT, RUN_ENDED, NodeState, Reason, RunStatu
 from nbflow.core.values import Artifact
 from nbflow.driver.lease import Keeper
 from nbflow.driver.ledger import Ledger
-from nbflow.driver.outcomes import event_of, is_of
+from nbflow.driver.outcomes import doubts_settled, event_of
 from nbflow.driver.stimuli import (
     CancelAsked,
     LeaseLost,
@@ -101,6 +101,7 @@ class Driver:
     ) -> None:
         self._name = name
         self._journal = surroundings.journal
+        self._store = surroundings.store
         self._cluster = surroundings.cluster
         self._slots = surroundings.slots
         self._clock = clock
@@ -110,7 +111,7 @@ class Driver:
         self._ledger = Ledger(run, epoch, self._journal, clock)
         self._frontier = Frontier(run.graph)
         self._tasks = TaskMaker(
-            surroundings.store,
+            self._store,
             self._writer,
             output_dir=run.output_dir,
             shares_store=surroundings.shares_store,
@@ -200,22 +201,9 @@ class Driver:
             self._ledger.record(ev.NodeReset(name, f"resumed: it was {node.state}"))
 
     async def _resolve_doubts(self) -> None:
-        """Find out what became of attempts that an earlier driver had with its cluster.
-
-        An attempt whose worker finished it has left a receipt; any other runs again.
-        """
-        run = self._ledger.run
-        for name in run.graph.nodes:
-            node = run.nodes[name]
-            if node.state not in IN_FLIGHT:
-                continue
-            attempt = AttemptId(run.id, name, node.attempt, self._ledger.epoch)
-            outcome = await self._write(self._tasks.receipt, attempt)
-            if outcome is not None and is_of(outcome, node):
-                self._ledger.record(event_of(outcome))
-            else:
-                reason = Reason("driver_lost", "its driver ended before the attempt did")
-                self._ledger.record(ev.AttemptLost(name, node.attempt, reason))
+        """Find out what became of attempts that an earlier driver had with its cluster."""
+        for event in await self._write(doubts_settled, self._ledger.run, self._store):
+            self._ledger.record(event)
 
     # --- absorbing ----------------------------------------------------------------------------
 

@@ -112,11 +112,6 @@ class TaskMaker:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._writer, self._unpack, received)
 
-    def receipt(self, attempt: AttemptId) -> Outcome | None:
-        """Return the outcome that a worker left in the store for `attempt`, if there is one."""
-        data = self._store.get_receipt(attempt)
-        return None if data is None else msgspec.json.decode(data, type=Outcome)
-
     def _packed(self, task: AttemptTask) -> AttemptTask:
         digests = {task.code.digest}
         for value in task.params.values():

@@ -15,7 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, ClassVar, Self, TextIO
 
 from nbflow.core.states import RUN_ENDED
 from nbflow.core.view import RunView
@@ -36,7 +36,44 @@ _BATCH_S = 0.2
 
 
 class ProgressDisplay(ABC):
-    """Shows a run from `start` to `stop`; also a context manager that calls both."""
+    """Shows a run from `start` to `stop`; also a context manager that calls both.
+
+    Parameters
+    ----------
+    view, wait_changed, out
+        As for `progress_display`.
+    clock
+        Gives the time in seconds since the epoch.
+    """
+
+    #: How often the run is looked at while it changes, in seconds.
+    _interval_s: ClassVar[float]
+    #: Name of the thread that looks.
+    _thread: ClassVar[str]
+
+    def __init__(
+        self,
+        view: ViewSource,
+        wait_changed: WaitChanged,
+        out: TextIO | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._view = view
+        self._out = sys.stderr if out is None else out
+        self._clock = clock
+        self._began_at = 0.0
+        self._watcher = Watcher(
+            view,
+            wait_changed,
+            self._show,
+            interval_s=self._interval_s,
+            idle_s=_IDLE_S,
+            name=self._thread,
+        )
+
+    @abstractmethod
+    def _show(self, view: RunView) -> None:
+        """Show the run as it is in `view`; called in the display's thread."""
 
     @abstractmethod
     def start(self) -> None:
@@ -87,31 +124,11 @@ def progress_display(
 
 
 class LineProgress(ProgressDisplay):
-    """One plain line for each thing that happened, each exactly once, in order.
+    """One plain line for each thing that happened, each exactly once, in order."""
 
-    Parameters
-    ----------
-    view, wait_changed, out
-        As for `progress_display`.
-    clock
-        Gives the time in seconds since the epoch.
-    """
-
-    def __init__(
-        self,
-        view: ViewSource,
-        wait_changed: WaitChanged,
-        out: TextIO | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._view = view
-        self._out = sys.stderr if out is None else out
-        self._clock = clock
-        self._watcher = Watcher(
-            view, wait_changed, self._tell, interval_s=_BATCH_S, idle_s=_IDLE_S, name="nbflow-lines"
-        )
-        self._news: News | None = None
-        self._began_at = 0.0
+    _interval_s = _BATCH_S
+    _thread = "nbflow-lines"
+    _news: News | None = None
 
     def start(self) -> None:
         """Say which run this is, and begin to tell what happens."""
@@ -127,12 +144,12 @@ class LineProgress(ProgressDisplay):
         """Tell what is left to tell, and how the run stands."""
         self._watcher.stop()
         view = self._view()
-        self._tell(view)
+        self._show(view)
         self._write([_summary(view, _elapsed_s(view, self._began_at, self._clock()))])
         if self._watcher.error is not None:
             raise self._watcher.error
 
-    def _tell(self, view: RunView) -> None:
+    def _show(self, view: RunView) -> None:
         assert self._news is not None, "start() makes it before the thread"
         self._write(self._news.since(view, self._clock()))
 
@@ -147,31 +164,11 @@ class LineProgress(ProgressDisplay):
 
 
 class TerminalProgress(ProgressDisplay):
-    """A live display: a bar for the flow, and a row for each node that runs or has failed.
+    """A live display: a bar for the flow, and a row for each node that runs or has failed."""
 
-    Parameters
-    ----------
-    view, wait_changed, out
-        As for `progress_display`.
-    clock
-        Gives the time in seconds since the epoch.
-    """
-
-    def __init__(
-        self,
-        view: ViewSource,
-        wait_changed: WaitChanged,
-        out: TextIO | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._view = view
-        self._out = sys.stderr if out is None else out
-        self._clock = clock
-        self._watcher = Watcher(
-            view, wait_changed, self._paint, interval_s=_FRAME_S, idle_s=_IDLE_S, name="nbflow-bars"
-        )
-        self._live: Live | None = None
-        self._began_at = 0.0
+    _interval_s = _FRAME_S
+    _thread = "nbflow-bars"
+    _live: "Live | None" = None
 
     def start(self) -> None:
         """Take the cursor, and begin to paint."""
@@ -196,13 +193,13 @@ class TerminalProgress(ProgressDisplay):
             return
         try:
             self._watcher.stop()
-            self._paint(self._view(), last=True)
+            self._show(self._view(), last=True)
         finally:
             self._live.stop()
         if self._watcher.error is not None:
             raise self._watcher.error
 
-    def _paint(self, view: RunView, *, last: bool = False) -> None:
+    def _show(self, view: RunView, *, last: bool = False) -> None:
         from nbflow.panels.frame import frame  # lazy: it loads rich
 
         assert self._live is not None, "start() makes it before the thread"

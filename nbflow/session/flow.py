@@ -108,6 +108,7 @@ class Flow(FlowBuilder):
             target=launching.target_of(cluster, workers, len(self.nodes)),
             home=chosen(home, Path(self.draft.folder), os.environ),
             output_dir=None if output_dir is None else Path(output_dir),
+            has_notebooks=any(node.kind == "notebook" for node in self.nodes),
         )
         launch, opened, prepared = launching.launch(
             lambda kernels: self.prepare(wanted, kernels=kernels), request

@@ -39,6 +39,8 @@ class Request:
     home: Path
     #: Folder of the executed notebooks; None for the home's own.
     output_dir: Path | None
+    #: Whether the flow needs kernels, so that it matters which there are.
+    has_notebooks: bool
 
 
 def target_of(cluster: Target | None, workers: int | None, nodes: int) -> Target:
@@ -86,15 +88,16 @@ def launch(
     try:
         if isinstance(request.target, Embedded):
             # While the workers start, the flow is checked; their kernels are this program's.
-            prepared = prepare(kernel_names())
+            prepared = prepare(kernel_names() if request.has_notebooks else None)
             home = Home.open(request.home)
             info = starting.survey(home)
         else:
             # A faulty flow is told without a cluster; then its workers say which kernels they have.
-            prepare(None)
+            prepared = prepare(None)
             home = Home.open(request.home)
             info = starting.survey(home)
-            prepared = prepare(info.kernels)
+            if request.has_notebooks:
+                prepared = prepare(info.kernels)
         embedded = isinstance(request.target, Embedded)
         doubts = require_fit(prepared.spec, info, embedded=embedded)
         prepared = dataclasses.replace(prepared, warnings=(*prepared.warnings, *doubts))

@@ -139,7 +139,12 @@ class Run:
         else:
             claimed = launching.claim(self._home, self.id, time.time)
             cancel_without_driver(
-                claimed.run, claimed.epoch, self._home.journal, by=by, clock=time.time
+                claimed.run,
+                claimed.epoch,
+                self._home.journal,
+                self._home.store,
+                by=by,
+                clock=time.time,
             )
 
     def interrupt(self, why: str = "interrupted") -> None:

@@ -475,7 +475,7 @@ def test_cancelling_a_run_that_nobody_drives(bench) -> None:
     it = bench(node("a"), node("b", "a"))
     epoch = it.journal.claim("run", "gone:1:0", now=it.clock(), ttl_s=30)
 
-    run = cancel_without_driver(it.replayed(), epoch, it.journal, by="me", clock=it.clock)
+    run = cancel_without_driver(it.replayed(), epoch, it.journal, it.store, by="me", clock=it.clock)
 
     assert run.status is RunStatus.CANCELLED
     assert states(it.replayed()) == {"a": "cancelled", "b": "cancelled"}
@@ -529,6 +529,18 @@ def test_an_outcome_that_its_worker_made_durable_is_found_and_recorded(bench) ->
     assert run.status is RunStatus.SUCCEEDED
     assert ran == ["b"]
     assert run["a"].attempt == 1
+
+
+def test_cancelling_without_a_driver_believes_receipts_too(bench) -> None:
+    it = bench(node("a"), node("b", "a"))
+    left_in_flight(it, at=1000.0)
+    it.store.put_receipt(AttemptId("run", "a", 1, 1), receipt("succeeded", 1001.0))
+    epoch = it.journal.claim("run", "gone:1:0", now=it.clock(), ttl_s=30)
+
+    run = cancel_without_driver(it.replayed(), epoch, it.journal, it.store, by="me", clock=it.clock)
+
+    assert run.status is RunStatus.CANCELLED
+    assert states(run) == {"a": "succeeded", "b": "cancelled"}
 
 
 @pytest.mark.parametrize(("status", "started_at"), [("stopped", 1001.0), ("succeeded", 900.0)])
