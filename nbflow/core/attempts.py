@@ -11,7 +11,7 @@ import msgspec
 
 from nbflow.core.events import ErrorInfo
 from nbflow.core.ids import AttemptId
-from nbflow.core.policies import Timeout
+from nbflow.core.policies import OutputLimit, Timeout
 from nbflow.core.spec import Code
 from nbflow.core.states import Reason
 from nbflow.core.values import Artifact, Value
@@ -34,6 +34,12 @@ class AttemptTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     outputs: tuple[str, ...] = ()
     timeout: Timeout = Timeout()
     memory_bytes: int | None = None
+    output_limit: OutputLimit = OutputLimit()
+    cpus: int | None = None
+    nice: int = 0
+    start_timeout_s: float = 60.0
+    #: Modules that a warm kernel should have loaded.
+    preload: tuple[str, ...] = ()
     priority: int = 0
     resources: dict[str, float] = {}
     store: StoreRef

@@ -1,11 +1,12 @@
 """What a node may cost, and what happens when it fails.
 
-Durations are seconds; the names `soft`, `hard` and `backoff` are part of the
+Durations are seconds and sizes bytes; names such as `soft`, `backoff` and `cell` are part of the
 public interface and carry no unit suffix for that reason.
 """
 
 import math
 import random
+from typing import Literal
 
 import msgspec
 
@@ -64,17 +65,50 @@ class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Timeout(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Seconds a node may run: `soft` interrupts its cell, `hard` kills its kernel."""
+    """Seconds a node may run: `soft` interrupts its cell, `hard` kills its kernel.
+
+    `cell_soft` and `cell_hard` are the same for each single cell.
+    """
 
     soft: float | None = None
     hard: float | None = None
+    cell_soft: float | None = None
+    cell_hard: float | None = None
 
     def __post_init__(self) -> None:
-        for name, limit in (("soft", self.soft), ("hard", self.hard)):
+        for name in self.__struct_fields__:
+            limit = getattr(self, name)
             if limit is not None and not 0 < limit < math.inf:
                 raise ValueError(f"timeout: {name} must be more than 0 s, and finite, not {limit}")
-        if self.soft is not None and self.hard is not None and self.soft > self.hard:
-            raise ValueError(f"timeout: soft ({self.soft} s) must not be over hard ({self.hard} s)")
+        for low, high in (("soft", "hard"), ("cell_soft", "cell_hard")):
+            soft, hard = getattr(self, low), getattr(self, high)
+            if soft is not None and hard is not None and soft > hard:
+                raise ValueError(f"timeout: {low} ({soft} s) must not be over {high} ({hard} s)")
+
+
+class OutputLimit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Bytes of output that a notebook keeps; None is no limit.
+
+    Parameters
+    ----------
+    cell
+        Of each cell.
+    notebook
+        Of all cells together, and so about the size of the executed notebook's file.
+    then
+        What happens beyond: ``"truncate"`` drops further output, with a note in its place;
+        ``"fail"`` interrupts the cell, and the node fails.
+    """
+
+    cell: int | None = 50_000_000
+    notebook: int | None = 250_000_000
+    then: Literal["truncate", "fail"] = "truncate"
+
+    def __post_init__(self) -> None:
+        for name in ("cell", "notebook"):
+            limit = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise ValueError(f"output_limit: {name} must be more than 0 bytes, not {limit}")
 
 
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -84,6 +118,14 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     timeout: Timeout = Timeout()
     #: Bytes that the node's process tree may use; None is no limit.
     memory_bytes: int | None = None
+    output_limit: OutputLimit = OutputLimit()
+    #: Cores that the node has for itself, and that its libraries' thread pools use; None is its
+    #: share of the machine, without any core being its own.
+    cpus: int | None = None
+    #: Added to the kernel's scheduling priority: 0 is the worker's, 19 yields to everybody.
+    nice: int = 0
+    #: Seconds until a kernel must have answered.
+    start_timeout_s: float = 60.0
     #: Higher starts earlier.
     priority: int = 0
     #: Dask worker resources that one attempt occupies.

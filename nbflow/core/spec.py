@@ -19,12 +19,16 @@ class NotebookCode(msgspec.Struct, frozen=True, tag="notebook", omit_defaults=Tr
 
     `path` is absolute; `kernel` overrides the kernel that the notebook names;
     `cwd` is the kernel's working directory (default: the notebook's folder).
+    `python` is the interpreter, or the folder of an environment, whose ipykernel runs the notebook;
+    `env` are environment variables of the kernel, besides the worker's own.
     """
 
     path: str
     digest: str = ""
     kernel: str | None = None
     cwd: str | None = None
+    python: str | None = None
+    env: dict[str, str] = {}
 
 
 class FunctionCode(msgspec.Struct, frozen=True, tag="function", omit_defaults=True):
@@ -64,5 +68,7 @@ class FlowSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     nodes: tuple[NodeSpec, ...]
     params: dict[str, Value] = {}
     limits: Limits = Limits()
+    #: Modules that warm kernels should have loaded: what the notebooks import, and what was named.
+    preload: tuple[str, ...] = ()
     #: Where the flow was written, for messages.
     place: str = ""

@@ -2,7 +2,8 @@
 
 A *value* is what a node hands on or receives. It is either `Inline` (small,
 exactly JSON: it stands in the journal) or an `Artifact` (bytes in the store,
-addressed by their SHA-256), or a list or mapping of those.
+addressed by their SHA-256), or a list or mapping of those. A node may also receive a `Secret`, which
+stays a reference until the worker that needs it resolves it.
 
 A *binding* is what a flow's author writes beside a parameter: a value, a flow
 parameter, another node's output, a text with either inside, or a list or
@@ -41,6 +42,20 @@ class Artifact(msgspec.Struct, frozen=True, tag="artifact", omit_defaults=True):
     preview: str = ""
 
 
+class Secret(msgspec.Struct, frozen=True, tag="secret"):
+    """A reference to a value that only workers may know: it is resolved where it is used.
+
+    `source` is ``"env"`` (`name` is a variable of the worker's environment) or ``"keyring"``
+    (`name` is ``service/user``).
+    """
+
+    source: Literal["env", "keyring"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"${{{self.source}:{self.name}}}"
+
+
 class FromParam(msgspec.Struct, frozen=True, tag="param"):
     """The flow parameter `name`."""
 
@@ -73,9 +88,9 @@ class Fields(msgspec.Struct, frozen=True, tag="fields"):
 
 
 #: What a node hands on or receives. Inside `Items` and `Fields` too, all is resolved.
-Value: TypeAlias = Inline | Artifact | Items | Fields
+Value: TypeAlias = Inline | Artifact | Secret | Items | Fields
 #: What a flow's author may write beside a parameter.
-Binding: TypeAlias = Inline | Artifact | FromParam | FromOutput | Text | Items | Fields
+Binding: TypeAlias = Inline | Artifact | Secret | FromParam | FromOutput | Text | Items | Fields
 
 
 class NotText(ValueError):
