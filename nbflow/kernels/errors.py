@@ -17,6 +17,17 @@ class NoSuchKernel(NbflowError):
         )
 
 
+class NoSuchPython(NoSuchKernel):
+    """There is no interpreter at a node's `python` here."""
+
+    def __init__(self, python: str) -> None:
+        NbflowError.__init__(
+            self,
+            f"there is no Python interpreter at {python} on the worker. Let `python=` name one, or "
+            f"the folder of an environment, that has ipykernel",
+        )
+
+
 class UnusableKernel(NbflowError):
     """A kernel is installed here, but its specification cannot be used."""
 
@@ -44,12 +55,16 @@ class KernelStartFailed(NbflowError):
 
 
 class KernelDied(NbflowError):
-    """A kernel's process ended while it was needed; `status` is its exit code or minus a signal."""
+    """A kernel's process ended while it was needed; `status` is its exit code or minus a signal.
 
-    def __init__(self, exit_code: int | None, log: str = "") -> None:
+    `note` is the truth behind the exit code, where there is more to it.
+    """
+
+    def __init__(self, exit_code: int | None, log: str = "", *, note: str = "") -> None:
         self.status = exit_code
+        how = f"ended because {note}" if note else describe_exit(exit_code)
         said = f". The last lines that it wrote:\n{log}" if log else ""
-        super().__init__(f"the kernel {describe_exit(exit_code)}{said}")
+        super().__init__(f"the kernel {how}{said}")
 
 
 class EvaluationFailed(NbflowError):

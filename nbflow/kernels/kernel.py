@@ -16,13 +16,15 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
+from nbflow.kernels.ending import process_ended
 from nbflow.kernels.errors import EvaluationFailed, KernelDied
 from nbflow.kernels.folders import KernelFolder
 
-#: How often a kernel's process is looked at. `waitpid` has no portable asynchronous form.
-_POLL_S = 0.2
-#: The same, while its end is imminent.
-_END_POLL_S = 0.02
+#: How long one wait for an answer lasts before the kernel's process is looked at.
+_ANSWER_S = 0.2
+#: How often the exit code of a process that has ended is asked for: it comes from whoever is its
+#: parent (a fork server, or a provisioner that knows no other way) within moments.
+_CODE_POLL_S = 0.005
 #: "Exit code" of a process that was never started.
 _NEVER_RAN = 0
 
@@ -76,14 +78,18 @@ class Kernel:
             self._exit_code = await provisioner.poll() if provisioner else _NEVER_RAN
         return self._exit_code
 
-    async def ended(self, poll_s: float = _POLL_S) -> None:
+    async def ended(self) -> None:
         """Wait until the process has ended."""
-        while await self.exit_code() is None:  # noqa: ASYNC110 - see _POLL_S
-            await asyncio.sleep(poll_s)
+        if self.pid is not None and await self.exit_code() is None:
+            await process_ended(self.pid)
+        while await self.exit_code() is None:  # noqa: ASYNC110 - see _CODE_POLL_S
+            await asyncio.sleep(_CODE_POLL_S)
 
     async def death(self) -> KernelDied:
         """Return the error that says how the process ended."""
-        return KernelDied(await self.exit_code(), self._folder.log_tail())
+        code = await self.exit_code()
+        process = getattr(self._provisioner, "process", None)
+        return KernelDied(code, self._folder.log_tail(), note=getattr(process, "note", ""))
 
     async def interrupt(self) -> None:
         """Interrupt the running cell, as the stop button does."""
@@ -102,7 +108,7 @@ class Kernel:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        await self.ended(_END_POLL_S)
+        await self.ended()
 
     async def shutdown(self, grace_s: float = 2.5) -> None:
         """Ask the kernel to end, wait up to `grace_s` seconds, kill what is left, and clean up."""
@@ -112,7 +118,7 @@ class Kernel:
             if grace_s > 0 and await self.exit_code() is None:
                 await self.manager.request_shutdown()
                 async with asyncio.timeout(grace_s):
-                    await self.ended(_END_POLL_S)
+                    await self.ended()
         except TimeoutError:
             pass  # It had its chance.
         finally:
@@ -158,11 +164,29 @@ class Kernel:
             name = blame.get("ename") or "the kernel evaluates no expressions"
             raise EvaluationFailed(f"{name}: {blame.get('evalue', '')}")
 
+    async def run_silently(self, code: str) -> None:
+        """Run code in the kernel's own language; it is not shown, counted or kept in a history.
+
+        Raises
+        ------
+        KernelDied
+            If the kernel ends meanwhile.
+        EvaluationFailed
+            If the code raises.
+        """
+        assert self.client is not None
+        request = self.client.execute(
+            code, silent=True, store_history=False, allow_stdin=False, stop_on_error=False
+        )
+        content = await self._reply(request)
+        if content.get("status") != "ok":
+            raise EvaluationFailed(f"{content.get('ename', '')}: {content.get('evalue', '')}")
+
     async def _reply(self, request: str) -> dict[str, Any]:
         assert self.client is not None
         while True:
             try:
-                message = await self.client.get_shell_msg(timeout=_POLL_S)
+                message = await self.client.get_shell_msg(timeout=_ANSWER_S)
             except Empty:
                 if await self.exit_code() is not None:
                     raise await self.death() from None

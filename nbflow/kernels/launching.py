@@ -1,20 +1,22 @@
 """Start a kernel by name.
 
 IPython kernels are reached through Unix sockets in a private folder, all others through TCP
-on the loopback interface, where the connection file's key keeps strangers out. Either
-way the process gets its own working directory and environment, and a leash to this one
-(see `leash`).
+on the loopback interface, where the connection file's key keeps strangers out. Each
+process gets its own working directory and environment, and a leash to this one
+(see `leash`). Where a pool of warm kernels is given and can serve, the kernel comes from
+there; who calls `start_kernel` sees no difference but the time.
 
-A cold start is what happens here today. A warm one (a fork server behind a
-`jupyter_client` provisioner) is another `AsyncKernelManager` for `_connected`, and changes nothing
-for who calls `start_kernel`.
+A start that hangs (it happens: a lost message, a port that somebody took) is given up after a
+part of the allowed time, and tried once more with a folder, keys and channels of its own.
 """
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -23,15 +25,20 @@ import zmq.asyncio
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from nbflow.kernels import leash
 from nbflow.kernels.errors import KernelStartFailed, describe_exit
 from nbflow.kernels.folders import KernelFolder
 from nbflow.kernels.kernel import Kernel
-from nbflow.kernels.specs import find_spec, is_ipykernel
+from nbflow.kernels.provisioner import WarmProvisioner, Wishes
+from nbflow.kernels.specs import find_spec, is_ipykernel, spec_of_python
 
 START_TIMEOUT_S = 60.0
+
+_log = logging.getLogger(__name__)
+
+#: A start that has taken longer may hang, and is worth a second try if the allowed time lasts.
+_HANG_S = 20.0
+_LOCAL_PROVISIONERS = frozenset({"local-provisioner", "nbflow-warm"})
 
 #: How long one wait for a starting kernel's answer lasts before its process is looked at.
 _ANSWER_S = 0.25
@@ -46,6 +53,9 @@ async def start_kernel(
     cwd: Path,
     env: Mapping[str, str],
     start_timeout_s: float = START_TIMEOUT_S,
+    python: str | None = None,
+    arguments: Sequence[str] = (),
+    wishes: Wishes = Wishes(),  # noqa: B008 - frozen
 ) -> Kernel:
     """Start a kernel and wait until it answers. Call from a thread that lives on: see `leash`.
 
@@ -59,6 +69,12 @@ async def start_kernel(
         Variables that it gets besides those of this process.
     start_timeout_s
         Seconds until it must have answered.
+    python
+        Interpreter, or folder of an environment, whose own ipykernel is started instead of `name`.
+    arguments
+        Further arguments of the kernel's command.
+    wishes
+        Where warm kernels come from, and how the system treats the kernel.
 
     Raises
     ------
@@ -67,75 +83,103 @@ async def start_kernel(
     KernelStartFailed
         If it cannot be launched, ends at once, or does not answer in time.
     """
-    spec = find_spec(name)
+    spec = find_spec(name) if python is None else spec_of_python(python)
     if not cwd.is_dir():  # noqa: ASYNC240 - one look at a local folder
         what = f"its working directory {cwd} does not exist here. Create it, or name another `cwd`"
         raise KernelStartFailed(name, what, None)
-    folder = KernelFolder()
-    manager = _manager(name, spec, folder)
-    client: AsyncKernelClient | None = None
+    start = _Start(name if python is None else python, spec, cwd, env, tuple(arguments), wishes)
+    first_s = min(start_timeout_s, max(_HANG_S, start_timeout_s / 3))
     try:
-        async with asyncio.timeout(start_timeout_s):
-            await _launch(manager, spec, folder, cwd, env)
-            client = manager.client(context=manager.context)
-            # No heartbeat (a thread for each kernel): the process itself is watched.
-            client.start_channels(stdin=False, hb=False)
-            info = await _first_answer(name, manager, client, folder)
-    except BaseException as error:
-        log = folder.log_tail()
-        await Kernel(manager, client, {}, folder).shutdown(grace_s=0)
-        if isinstance(error, TimeoutError):
-            what = f"it did not answer within {start_timeout_s:g} s"
-            raise KernelStartFailed(name, what, log, timed_out=True) from error
-        if isinstance(error, OSError):
-            raise KernelStartFailed(name, str(error), log) from error
-        raise
-    return Kernel(manager, client, info, folder)
+        return await start.attempt(first_s)
+    except KernelStartFailed as error:
+        left_s = start_timeout_s - first_s
+        if not error.timed_out or left_s < first_s / 2:
+            raise
+        _log.warning("%s; trying once more", error)
+    return await start.attempt(left_s)
 
 
-class _LeashedManager(AsyncKernelManager):
-    """Starts local kernels through `leash`."""
+class _Manager(AsyncKernelManager):
+    """Starts every local kernel through `WarmProvisioner`, with our wishes."""
 
-    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-        command: list[str] = super().format_kernel_cmd(extra_arguments)
-        if sys.platform != "linux" or not isinstance(self.provisioner, LocalProvisioner):
-            return command
-        return [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command]
+    wishes = Wishes()
 
-
-def _manager(name: str, spec: KernelSpec, folder: KernelFolder) -> AsyncKernelManager:
-    if is_ipykernel(spec) and folder.holds_sockets and sys.platform != "win32":
-        address = {"transport": "ipc", "ip": folder.socket_prefix}
-    else:
-        address = {"transport": "tcp", "ip": "127.0.0.1"}
-    return _LeashedManager(
-        kernel_name=name,
-        connection_file=folder.connection_file,
-        # One context a kernel, of which client and manager share the two threads.
-        context=zmq.asyncio.Context(),
-        **address,
-    )
+    async def _async_pre_start_kernel(self, **settings: Any) -> Any:
+        assert self.kernel_spec is not None
+        named = self.kernel_spec.metadata.get("kernel_provisioner", {})
+        if named.get("provisioner_name", "local-provisioner") in _LOCAL_PROVISIONERS:
+            self.provisioner = WarmProvisioner(
+                kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self
+            )
+        return await super()._async_pre_start_kernel(**settings)
 
 
-async def _launch(
-    manager: AsyncKernelManager,
-    spec: KernelSpec,
-    folder: KernelFolder,
-    cwd: Path,
-    env: Mapping[str, str],
-) -> None:
-    inherited = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
-    # As nbclient does: parallel kernels would fight over one history file.
-    arguments = ["--HistoryManager.hist_file=:memory:"] if is_ipykernel(spec) else []
-    with folder.log.open("wb") as log:
-        await manager.start_kernel(
-            extra_arguments=arguments,
-            cwd=str(cwd),
-            env={**inherited, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What is to be started."""
+
+    name: str
+    spec: KernelSpec
+    cwd: Path
+    env: Mapping[str, str]
+    arguments: tuple[str, ...]
+    wishes: Wishes
+
+    async def attempt(self, timeout_s: float) -> Kernel:
+        """Start the kernel in a new folder, on new channels."""
+        folder = KernelFolder()
+        manager = self._manager(folder)
+        client: AsyncKernelClient | None = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._launch(manager, folder)
+                client = manager.client(context=manager.context)
+                # No heartbeat (a thread for each kernel): the process itself is watched.
+                client.start_channels(stdin=False, hb=False)
+                info = await _first_answer(self.name, manager, client, folder)
+        except BaseException as error:
+            log = folder.log_tail()
+            await Kernel(manager, client, {}, folder).shutdown(grace_s=0)
+            if isinstance(error, TimeoutError):
+                what = f"it did not answer within {timeout_s:g} s"
+                raise KernelStartFailed(self.name, what, log, timed_out=True) from error
+            if isinstance(error, OSError):
+                raise KernelStartFailed(self.name, str(error), log) from error
+            raise
+        return Kernel(manager, client, info, folder)
+
+    def _manager(self, folder: KernelFolder) -> _Manager:
+        if is_ipykernel(self.spec) and folder.holds_sockets and sys.platform != "win32":
+            address = {"transport": "ipc", "ip": folder.socket_prefix}
+        else:
+            address = {"transport": "tcp", "ip": "127.0.0.1"}
+        manager = _Manager(
+            kernel_name=self.name,
+            connection_file=folder.connection_file,
+            # One context a kernel, of which client and manager share the two threads.
+            context=zmq.asyncio.Context(),
+            **address,
         )
+        manager._kernel_spec = self.spec  # noqa: SLF001 - no other way to hand one over
+        manager.wishes = self.wishes
+        return manager
+
+    async def _launch(self, manager: _Manager, folder: KernelFolder) -> None:
+        inherited = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
+        # As nbclient does: parallel kernels would fight over one history file.
+        history = "--HistoryManager.hist_file="
+        arguments = list(self.arguments)
+        if is_ipykernel(self.spec) and not any(each.startswith(history) for each in arguments):
+            arguments.append(f"{history}:memory:")
+        with folder.log.open("wb") as log:
+            await manager.start_kernel(
+                extra_arguments=arguments,
+                cwd=str(self.cwd),
+                env={**inherited, **self.env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
 
 async def _first_answer(

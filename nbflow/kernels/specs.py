@@ -1,12 +1,13 @@
 """Kernel specifications: which kernels this machine can start, and of which language."""
 
-from pathlib import PurePath
+import os
+from pathlib import Path, PurePath
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.kernelspec import NoSuchKernel as _NotInstalled
 from traitlets import TraitError
 
-from nbflow.kernels.errors import NoSuchKernel, UnusableKernel
+from nbflow.kernels.errors import NoSuchKernel, NoSuchPython, UnusableKernel
 
 
 def kernel_names() -> frozenset[str]:
@@ -45,6 +46,25 @@ def find_spec(name: str) -> KernelSpec:
     if not spec.argv:
         raise UnusableKernel(name, spec.resource_dir, "has no argv, the command that starts it")
     return spec
+
+
+def spec_of_python(python: str) -> KernelSpec:
+    """Return a specification of the IPython kernel of an interpreter, or an environment's folder.
+
+    Raises
+    ------
+    NoSuchPython
+        If there is no such interpreter here.
+    """
+    place = Path(python).expanduser()
+    program = place / "bin" / "python" if place.is_dir() else place
+    if not os.access(program, os.X_OK):
+        raise NoSuchPython(python)
+    return KernelSpec(
+        argv=[str(program), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        display_name=python,
+        language="python",
+    )
 
 
 def is_ipykernel(spec: KernelSpec) -> bool:
