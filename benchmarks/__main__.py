@@ -1,8 +1,13 @@
-"""Choose and run benchmarks: ``python -m benchmarks [startup|graph|all] [options]``."""
+"""Choose and run benchmarks: ``python -m benchmarks [NAME] [options]``; all without a name."""
 
 import click
 
-from benchmarks import graph, startup
+from benchmarks.graph import graph
+from benchmarks.kernels import kernels
+from benchmarks.notebooks import notebooks
+from benchmarks.startup import startup
+
+_ALL = (startup, kernels, notebooks, graph)
 
 
 @click.group(invoke_without_command=True)
@@ -10,12 +15,12 @@ from benchmarks import graph, startup
 def main(context: click.Context) -> None:
     """Measure nbflow against its peers."""
     if context.invoked_subcommand is None:
-        context.invoke(startup.startup)
-        context.invoke(graph.graph)
+        for command in _ALL:
+            context.invoke(command)
 
 
-main.add_command(startup.startup)
-main.add_command(graph.graph)
+for each in _ALL:
+    main.add_command(each)
 
 if __name__ == "__main__":
     main()

@@ -4,9 +4,9 @@ The names below are loaded when they are first used, so that ``import nbflow`` i
 notebook's kernel, which may only want `emit`, costs next to nothing.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nbflow._lazy import lazily
 from nbflow._version import __version__
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         RunInterrupted,
         UnknownRun,
     )
-    from nbflow.core.policies import Retry, Timeout
+    from nbflow.core.policies import OutputLimit, Retry, Timeout
+    from nbflow.core.values import Secret
     from nbflow.guest import emit
     from nbflow.session import Flow, Run, attach, load, runs
 
@@ -40,6 +41,7 @@ _PLACES = {
     "ArtifactError": "nbflow.core.errors",
     "LostLease": "nbflow.core.errors",
     "NewerSchema": "nbflow.core.errors",
+    "OutputLimit": "nbflow.core.policies",
     "RunExists": "nbflow.core.errors",
     "RunInterrupted": "nbflow.core.errors",
     "Retry": "nbflow.core.policies",
@@ -47,6 +49,7 @@ _PLACES = {
     "RunCancelled": "nbflow.core.errors",
     "RunFailed": "nbflow.core.errors",
     "RunHeld": "nbflow.core.errors",
+    "Secret": "nbflow.core.values",
     "Timeout": "nbflow.core.policies",
     "UnknownRun": "nbflow.core.errors",
     "attach": "nbflow.session",
@@ -65,6 +68,7 @@ __all__ = [
     "LostLease",
     "NbflowError",
     "NewerSchema",
+    "OutputLimit",
     "Retry",
     "Run",
     "RunCancelled",
@@ -72,6 +76,7 @@ __all__ = [
     "RunFailed",
     "RunHeld",
     "RunInterrupted",
+    "Secret",
     "Timeout",
     "UnknownRun",
     "__version__",
@@ -82,12 +87,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module 'nbflow' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_PLACES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:

@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("nbflow.cli.planning", "Look for faults in a flow; run nothing."),
     "graph": ("nbflow.cli.planning", "Draw a flow; run nothing."),
     "schema": ("nbflow.cli.planning", "Print the JSON Schema of flow files, for editors."),
+    "install-kernel": (
+        "nbflow.cli.kernels",
+        "Install a kernel that starts warm, for other programs.",
+    ),
 }
 
 
@@ -36,7 +40,9 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command = getattr(
+            importlib.import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_")
+        )
         assert isinstance(command, click.Command)
         return command
 

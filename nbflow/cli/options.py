@@ -52,19 +52,17 @@ class ClusterChoice:
     resources: dict[str, float] = field(default_factory=dict)
     dashboard: bool = False
 
-    def target(self, nodes: int) -> "Embedded | str":
-        """Return what `Flow.run` takes as its cluster, for a flow of so many nodes."""
+    def target(self) -> "Embedded | str":
+        """Return what `Flow.run` takes as its cluster."""
         if self.cluster is not None:
             return self.cluster
+        from nbflow.session.importing import without_collection
+
         # Lazy: this is Dask.
-        import msgspec
+        with without_collection():
+            from nbflow.cluster import Embedded
 
-        from nbflow.cluster import Embedded
-        from nbflow.session.launching import target_of
-
-        size = target_of(None, self.workers, nodes)
-        assert isinstance(size, Embedded)
-        return msgspec.structs.replace(size, resources=self.resources, dashboard=self.dashboard)
+        return Embedded(workers=self.workers, resources=self.resources, dashboard=self.dashboard)
 
 
 def parameter_options(command: Command) -> Command:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from nbflow.cli.paths import is_stream
 from nbflow.cli.text import near_path, value_text, wrapped
 from nbflow.core.run import NodeRun
 from nbflow.core.spec import NotebookCode
@@ -27,8 +28,7 @@ def result_lines(run: "Run", now: float) -> list[str]:
     """Return the result of `run` as it stands at `now` (seconds since the epoch)."""
     view = run.view()
     lines = [headline(view, now), *_failures(view)]
-    if any(isinstance(node.code, NotebookCode) for node in view.run.graph.nodes.values()):
-        lines.append(f"notebooks: {near_path(run.output_dir)}")
+    lines += _notebook_line(view, run)
     if status_of(view) is RunStatus.SUCCEEDED:
         lines += _outputs(view)
     else:
@@ -52,6 +52,16 @@ def reason_text(node: NodeRun) -> str:
     if node.reason is None:
         return ""
     return one_line(node.reason.message or node.reason.kind, _REASON_LENGTH)
+
+
+def _notebook_line(view: RunView, run: "Run") -> Iterator[str]:
+    codes = [node.code for node in view.run.graph.nodes.values()]
+    forms = [code.papermill for code in codes if isinstance(code, NotebookCode)]
+    if len(forms) == 1 and forms[0].output_path is not None:
+        place = forms[0].output_path
+        yield f"notebook: {'standard output' if is_stream(place) else place}"
+    elif forms:
+        yield f"notebooks: {near_path(run.output_dir)}"
 
 
 def _failures(view: RunView) -> Iterator[str]:

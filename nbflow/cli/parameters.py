@@ -1,9 +1,10 @@
 """Parameters on the command line, by papermill's rules.
 
 ``-p NAME VALUE`` casts ``True``, ``False``, ``None``, integers and floats, and leaves the rest
-as text; ``-r`` casts nothing; ``-f``, ``-y`` and ``-b`` are YAML in a file, as it stands, and in
-base64, where dates stay text. Later in this order wins: ``-b``, ``-f``, ``-y``, ``-p``, ``-r``. The
-tests hold all of it against papermill, which itself takes seconds to import.
+as text; ``-r`` casts nothing, and reads no secret in it; ``-f``, ``-y`` and ``-b`` are YAML in a
+file, as it stands, and in base64, where dates stay text. Later in this order wins: ``-b``, ``-f``,
+``-y``, ``-p``, ``-r``. The tests hold all of it against papermill, which itself takes seconds to
+import.
 """
 
 import base64
@@ -52,7 +53,7 @@ def collected(
     for text in texts:
         params |= _mapping(text, "-y")
     params |= {name: cast(value) for name, value in pairs}
-    params |= dict(raw)
+    params |= {name: _literal(text) for name, text in raw}
     return params
 
 
@@ -66,6 +67,12 @@ def cast(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+def _literal(text: str) -> str:
+    from nbflow.definition.references import literal  # lazy: not for help
+
+    return literal(text)
 
 
 def _decoded(text: str) -> str:

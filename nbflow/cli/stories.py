@@ -12,7 +12,7 @@ import msgspec
 
 from nbflow.cli.text import local_time, utc_time
 from nbflow.core import events as ev
-from nbflow.core.values import Artifact, Fields, Inline, Items
+from nbflow.core.values import Artifact, Fields, Inline, Items, Secret, SecretText
 from nbflow.drawing.words import duration, one_line, plural
 from nbflow.session.document import value_document
 
@@ -46,7 +46,7 @@ def _plain(name: str, value: Any) -> Any:
     match value:
         case float() if name.endswith("_at"):
             return utc_time(value)
-        case Inline() | Artifact() | Items() | Fields():
+        case Inline() | Artifact() | Secret() | SecretText() | Items() | Fields():
             return value_document(value)
         case dict():
             return {key: _plain("", item) for key, item in value.items()}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nbflow.core.values import Artifact, Binding, Fields, Inline, Items
+from nbflow.core.values import Artifact, Binding, Fields, Inline, Items, Secret, SecretText
 from nbflow.drawing.words import duration, one_line
 
 _DAY_S = 24 * 60 * 60
@@ -99,5 +99,7 @@ def value_text(value: Binding) -> str:
             return f"list of {len(items)}"
         case Fields(fields):
             return one_line(f"mapping of {', '.join(fields)}", _VALUE_LENGTH)
+        case Secret() | SecretText():
+            return one_line(str(value), _VALUE_LENGTH)
         case _:
             raise AssertionError(f"{value} is not resolved")

@@ -14,9 +14,19 @@ repeat a node behind the journal's back.
 `remote`             what runs on a worker, also on somebody else's
 `reporting`          reports on their way from a worker to the driver
 ==================== ============================================================
+
+The names below are loaded when they are first used, so that the program of a worker can do other
+things while distributed loads.
 """
 
-from nbflow.cluster.dask_cluster import DaskCluster
-from nbflow.cluster.embedded import Embedded
+from typing import TYPE_CHECKING
+
+from nbflow._lazy import lazily
+
+if TYPE_CHECKING:
+    from nbflow.cluster.dask_cluster import DaskCluster
+    from nbflow.cluster.embedded import Embedded
 
 __all__ = ["DaskCluster", "Embedded"]
+
+__getattr__ = lazily(__name__, {"DaskCluster": ".dask_cluster", "Embedded": ".embedded"})

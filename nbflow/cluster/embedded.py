@@ -28,6 +28,7 @@ from distributed.utils import silence_logging_cmgr
 from nbflow.cluster.worker_process import WorkerOptions
 from nbflow.core.errors import ClusterError
 from nbflow.kernels.folders import sweep
+from nbflow.worker.cores import share_of_threads
 
 #: How long a worker process may take to end by itself, in seconds.
 CLOSE_GRACE_S = 3.0
@@ -49,12 +50,15 @@ class Embedded(msgspec.Struct, frozen=True, omit_defaults=True):
         Dask resources that every worker offers, as in ``{"GPU": 1}``.
     dashboard
         Whether to serve Dask's dashboard on a free port of loopback (needs bokeh).
+    kernels
+        Whether workers get ready for notebooks while they start. `Flow.run` knows.
     """
 
     workers: int | None = None
     threads: int | None = None
     resources: dict[str, float] = {}
     dashboard: bool = False
+    kernels: bool = True
 
     def __post_init__(self) -> None:
         for name, count in (("workers", self.workers), ("threads", self.threads)):
@@ -218,6 +222,7 @@ class EmbeddedCluster:
             local_directory=self._folder.name,
             driver_pid=os.getpid(),
             resources=self.config.resources,
+            kernels=self.config.kernels,
         )
         with self._log(number).open("ab") as log:
             return await asyncio.create_subprocess_exec(
@@ -228,6 +233,7 @@ class EmbeddedCluster:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **share_of_threads(threads * len(self._watchers), os.environ)},
                 # Out of the terminal's process group: Ctrl-C reaches the driver alone.
                 start_new_session=True,
             )

@@ -23,7 +23,7 @@ from nbflow.artifacts import FileStore
 from nbflow.cluster.reporting import ReportBuffer
 from nbflow.core.attempts import AttemptTask, Ended, Lost, Outcome, Started, StoreRef
 from nbflow.core.ids import AttemptId
-from nbflow.worker import FunctionThreads
+from nbflow.worker import Facilities
 from nbflow.worker import perform as perform_attempt
 
 _tasks_decoder = msgspec.msgpack.Decoder(list[AttemptTask])
@@ -48,9 +48,11 @@ class WorkerSide:
     ----------
     worker
         The `distributed.Worker`.
+    facilities
+        What attempts share; None for new ones. Closed with the worker.
     """
 
-    def __init__(self, worker: Any) -> None:
+    def __init__(self, worker: Any, facilities: Facilities | None = None) -> None:
         self._worker = worker
         self._running: dict[AttemptId, asyncio.Task[Outcome]] = {}
         #: Attempts that were asked to stop; those that have not begun never will.
@@ -61,15 +63,22 @@ class WorkerSide:
         self._scratch = tempfile.TemporaryDirectory(
             prefix="nbflow-", dir=worker.local_directory, ignore_cleanup_errors=True
         )
-        self.threads = FunctionThreads()
+        self.facilities = facilities or Facilities()
+        # Held here: the loop itself holds no task.
+        self._closing = asyncio.create_task(self._close_with_worker())
 
     @classmethod
     def of(cls, worker: Any) -> "WorkerSide":
         """Return the worker's side, made at first use."""
         side = worker.extensions.get(_EXTENSION)
         if side is None:
-            side = worker.extensions[_EXTENSION] = cls(worker)
+            side = cls(worker)
+            side.settle()
         return side  # type: ignore[no-any-return]
+
+    def settle(self) -> None:
+        """Become what `of` returns for this worker."""
+        self._worker.extensions[_EXTENSION] = self
 
     def store(self, ref: StoreRef) -> FileStore | None:
         """Return the driver's artifact store, or None if it is not to be seen from here."""
@@ -82,6 +91,14 @@ class WorkerSide:
         if topic not in self._buffers:
             self._buffers[topic] = ReportBuffer(lambda data: self._worker.log_event(topic, data))
         return self._buffers[topic]
+
+    async def _close_with_worker(self) -> None:
+        """End what attempts have shared, as soon as the worker (or its loop) ends."""
+        try:
+            await self._worker.finished()
+        finally:
+            # Blocks, but for no longer than it takes to kill kernels.
+            self.facilities.close()
 
     async def perform(self, task: AttemptTask, reports: ReportBuffer) -> Outcome | None:
         """Perform one attempt; None if this worker cannot even begin it."""
@@ -101,7 +118,7 @@ class WorkerSide:
                 store=store,
                 scratch=Path(self._scratch.name),
                 report=reports.put,
-                threads=self.threads,
+                facilities=self.facilities,
             ),
             name=f"nbflow-{task.id}",
         )

@@ -14,7 +14,8 @@ import sys
 
 import click
 import msgspec
-from distributed import Worker
+
+from nbflow.worker.facilities import Facilities
 
 
 class WorkerOptions(msgspec.Struct, frozen=True):
@@ -26,6 +27,8 @@ class WorkerOptions(msgspec.Struct, frozen=True):
     local_directory: str
     driver_pid: int
     resources: dict[str, float] = {}
+    #: Whether notebooks are to be expected.
+    kernels: bool = True
 
 
 _PR_SET_PDEATHSIG = 1
@@ -43,8 +46,13 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(1)
 
 
-async def serve(options: WorkerOptions) -> None:
+async def serve(options: WorkerOptions, facilities: Facilities) -> None:
     """Run a worker until its scheduler closes it or a signal asks it to end."""
+    # Lazy: a second of imports, during which the fork server loads what it needs.
+    from distributed import Worker
+
+    from nbflow.cluster.remote import WorkerSide
+
     worker = Worker(
         options.scheduler,
         name=options.name,
@@ -63,6 +71,7 @@ async def serve(options: WorkerOptions) -> None:
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     async with worker:
+        WorkerSide(worker, facilities).settle()
         waits = [asyncio.ensure_future(worker.finished()), asyncio.ensure_future(stop.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
@@ -75,7 +84,10 @@ def main(options: str) -> None:
     """Run one worker; `options` is `WorkerOptions` as JSON."""
     decoded = msgspec.json.decode(options, type=WorkerOptions)
     die_with_parent(decoded.driver_pid)
-    asyncio.run(serve(decoded))
+    facilities = Facilities()
+    if decoded.kernels:
+        facilities.expect_notebooks()
+    asyncio.run(serve(decoded, facilities))
 
 
 if __name__ == "__main__":

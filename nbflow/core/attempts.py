@@ -47,6 +47,8 @@ class AttemptTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     carried: dict[str, bytes] = {}
     #: Where the worker saves the notebook while it runs, if it can reach that folder.
     notebook_path: str | None = None
+    #: Whether somebody listens to what the cells print, so that `Printed` is worth reporting.
+    heard: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -96,6 +98,16 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
     description: str = ""
 
 
+class Printed(msgspec.Struct, frozen=True, tag=True):
+    """Telemetry: what the cell with index `cell` has printed, for who watches; may be cut."""
+
+    id: AttemptId
+    cell: int
+    #: A ``result`` is the plain text of a value or a display.
+    stream: Literal["stdout", "stderr", "result"]
+    text: str
+
+
 class WorkerNote(msgspec.Struct, frozen=True, tag=True):
     """Something about the cluster that a person should know; no attempt depends on it."""
 
@@ -108,4 +120,4 @@ class ClusterGone(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
-Report: TypeAlias = Started | Ended | Lost | Progress | WorkerNote | ClusterGone
+Report: TypeAlias = Started | Ended | Lost | Progress | Printed | WorkerNote | ClusterGone

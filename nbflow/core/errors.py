@@ -90,6 +90,12 @@ class OutputFolderError(NbflowError):
     """The folder of the executed notebooks cannot be written. Nothing was run."""
 
 
+class NotDelivered(NbflowError):
+    """A run has ended, but what it made could not be written to where it was to go."""
+
+    exit_code = 74
+
+
 class UnknownRun(NbflowError):
     """There is no such run in this home."""
 

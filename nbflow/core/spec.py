@@ -14,13 +14,35 @@ from nbflow.core.policies import Limits, Policy
 from nbflow.core.values import Binding, Value
 
 
+class PapermillForm(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What papermill's command line can say of a notebook, and a flow has other words for."""
+
+    #: Language in which parameters are written, instead of the one that the notebook names.
+    language: str | None = None
+    #: Whether the executed notebook hides the source of its code.
+    report_mode: bool = False
+    #: Folder in which the kernel works by default, instead of the notebook's own.
+    folder: str | None = None
+    #: The paths of the notebook and of the executed one as they were typed, for its metadata.
+    input_path: str | None = None
+    output_path: str | None = None
+    #: Absolute path to which the executed notebook is saved while it runs, instead of in the
+    #: run's folder.
+    saved_to: str | None = None
+    #: Absolute path or URL to which the program that drives the run writes it at the end.
+    delivered_to: str | None = None
+    #: Absolute paths of existing files to which workers write what cells print.
+    stdout_file: str | None = None
+    stderr_file: str | None = None
+
+
 class NotebookCode(msgspec.Struct, frozen=True, tag="notebook", omit_defaults=True):
     """A notebook: where it was read from, and the bytes that were read.
 
-    `path` is absolute; `kernel` overrides the kernel that the notebook names;
-    `cwd` is the kernel's working directory (default: the notebook's folder).
-    `python` is the interpreter, or the folder of an environment, whose ipykernel runs the notebook;
-    `env` are environment variables of the kernel, besides the worker's own.
+    `path` is absolute, or what was typed if it is no local file; `kernel` overrides the kernel
+    that the notebook names; `cwd` is the kernel's working directory (default: the notebook's
+    folder). `python` is the interpreter, or the folder of an environment, whose ipykernel runs the
+    notebook; `env` are environment variables of the kernel, besides the worker's own.
     """
 
     path: str
@@ -29,6 +51,7 @@ class NotebookCode(msgspec.Struct, frozen=True, tag="notebook", omit_defaults=Tr
     cwd: str | None = None
     python: str | None = None
     env: dict[str, str] = {}
+    papermill: PapermillForm = PapermillForm()
 
 
 class FunctionCode(msgspec.Struct, frozen=True, tag="function", omit_defaults=True):

@@ -2,11 +2,12 @@
 
 A *value* is what a node hands on or receives. It is either `Inline` (small,
 exactly JSON: it stands in the journal) or an `Artifact` (bytes in the store,
-addressed by their SHA-256), or a list or mapping of those. A node may also receive a `Secret`, which
-stays a reference until the worker that needs it resolves it.
+addressed by their SHA-256), or a list or mapping of those. A node may also receive a `Secret`, or
+a `SecretText` with secrets inside; both stay references until the worker that needs them resolves
+them.
 
 A *binding* is what a flow's author writes beside a parameter: a value, a flow
-parameter, another node's output, a text with either inside, or a list or
+parameter, another node's output, a text with references inside, or a list or
 mapping of bindings. `resolve` turns a binding into a value once everything it
 refers to is known.
 """
@@ -43,17 +44,53 @@ class Artifact(msgspec.Struct, frozen=True, tag="artifact", omit_defaults=True):
 
 
 class Secret(msgspec.Struct, frozen=True, tag="secret"):
-    """A reference to a value that only workers may know: it is resolved where it is used.
+    """A reference to a text that only workers may know: it is resolved where it is used.
 
-    `source` is ``"env"`` (`name` is a variable of the worker's environment) or ``"keyring"``
-    (`name` is ``service/user``).
+    Parameters
+    ----------
+    source
+        Where workers look: ``"env"``, their environment, or ``"keyring"``, their keyring. Or both
+        parts in one: ``"env:TOKEN"``.
+    name
+        The variable, or ``service/user`` of the keyring.
+
+    Raises
+    ------
+    ValueError
+        If there is no such source, or the name cannot be one of its names.
     """
 
-    source: Literal["env", "keyring"]
-    name: str
+    source: str
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            source, _, name = self.source.partition(":")
+            msgspec.structs.force_setattr(self, "source", source)
+            msgspec.structs.force_setattr(self, "name", name)
+        if self.source not in SECRET_SOURCES:
+            raise ValueError(f"{self.source!r} is no source of secrets: {_SECRETS_ARE}")
+        if not self.name or not self.name.isprintable() or set(self.name) & set("{}"):
+            raise ValueError(f"{self.name!r} cannot be the name of a secret: {_SECRETS_ARE}")
+        if self.source == "keyring" and not all(self.name.rpartition("/")):
+            raise ValueError(f"{self.name!r} is not of the form service/user: {_SECRETS_ARE}")
 
     def __str__(self) -> str:
         return f"${{{self.source}:{self.name}}}"
+
+
+#: Where a secret can come from.
+SECRET_SOURCES = frozenset({"env", "keyring"})
+_SECRETS_ARE = "write env:NAME, or keyring:SERVICE/USER"
+
+
+class SecretText(msgspec.Struct, frozen=True, tag="secret-text"):
+    """A text with secrets inside, which is as secret as they are."""
+
+    parts: tuple[str | Secret, ...]
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.parts))
 
 
 class FromParam(msgspec.Struct, frozen=True, tag="param"):
@@ -72,7 +109,7 @@ class FromOutput(msgspec.Struct, frozen=True, tag="output"):
 class Text(msgspec.Struct, frozen=True, tag="text"):
     """Text with references inside, as in ``data/${params.date}.csv``."""
 
-    parts: tuple[str | FromParam | FromOutput, ...]
+    parts: tuple[str | FromParam | FromOutput | Secret, ...]
 
 
 class Items(msgspec.Struct, frozen=True, tag="items"):
@@ -88,9 +125,9 @@ class Fields(msgspec.Struct, frozen=True, tag="fields"):
 
 
 #: What a node hands on or receives. Inside `Items` and `Fields` too, all is resolved.
-Value: TypeAlias = Inline | Artifact | Secret | Items | Fields
+Value: TypeAlias = Inline | Artifact | Secret | SecretText | Items | Fields
 #: What a flow's author may write beside a parameter.
-Binding: TypeAlias = Inline | Artifact | Secret | FromParam | FromOutput | Text | Items | Fields
+Binding: TypeAlias = Value | FromParam | FromOutput | Text
 
 
 class NotText(ValueError):
@@ -103,7 +140,7 @@ def references(binding: Binding) -> Iterator[FromParam | FromOutput]:
         case FromParam() | FromOutput():
             yield binding
         case Text(parts):
-            yield from (part for part in parts if not isinstance(part, str))
+            yield from (part for part in parts if isinstance(part, (FromParam, FromOutput)))
         case Items(items):
             for item in items:
                 yield from references(item)
@@ -123,6 +160,21 @@ def artifacts_in(value: Binding) -> Iterator[Artifact]:
         case Fields(fields):
             for field in fields.values():
                 yield from artifacts_in(field)
+
+
+def secrets_in(value: Binding) -> Iterator[Secret]:
+    """Yield every secret inside `value`."""
+    match value:
+        case Secret():
+            yield value
+        case SecretText(parts) | Text(parts):
+            yield from (part for part in parts if isinstance(part, Secret))
+        case Items(items):
+            for item in items:
+                yield from secrets_in(item)
+        case Fields(fields):
+            for field in fields.values():
+                yield from secrets_in(field)
 
 
 def resolve(
@@ -152,30 +204,45 @@ def resolve(
         case FromOutput():
             return output(binding)
         case Text(parts):
-            return Inline("".join(_as_text(part, params, output) for part in parts))
+            return _joined([piece for part in parts for piece in _as_text(part, params, output)])
         case Items(items):
             return _simplified(Items(tuple(resolve(item, params, output) for item in items)))
         case Fields(fields):
             return _simplified(
                 Fields({key: resolve(item, params, output) for key, item in fields.items()})
             )
-        case _:  # Inline, Artifact: resolved already
+        case _:  # Inline, Artifact, Secret, SecretText: resolved already
             return binding
 
 
 def _as_text(
-    part: str | FromParam | FromOutput,
+    part: str | FromParam | FromOutput | Secret,
     params: Mapping[str, Value],
     output: Callable[[FromOutput], Value],
-) -> str:
-    if isinstance(part, str):
-        return part
+) -> tuple[str | Secret, ...]:
+    """Return the pieces of text that `part` stands for; secrets remain references."""
+    if isinstance(part, (str, Secret)):
+        return (part,)
     value = resolve(part, params, output)
     match value:
         case Inline(value=str() | int() | float() | bool()):
-            return str(value.value)
+            return (str(value.value),)
+        case Secret():
+            return (value,)
+        case SecretText(parts):
+            return parts
         case _:
             raise NotText(f"{describe_reference(part)} is not a plain text or number")
+
+
+def _joined(pieces: list[str | Secret]) -> Value:
+    if not any(isinstance(piece, Secret) for piece in pieces):
+        return Inline("".join(map(str, pieces)))
+    match [piece for piece in pieces if piece != ""]:
+        case [Secret() as alone]:
+            return alone
+        case shown:
+            return SecretText(tuple(shown))
 
 
 def describe_reference(reference: FromParam | FromOutput) -> str:

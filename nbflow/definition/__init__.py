@@ -6,6 +6,7 @@
 `yaml_file`               flow files; their shape is in `document`, their lines in `yaml_source`
 `draft`                   a flow while it is being written, whichever way
 `references`, `bindings`  what stands beside a parameter
+`options`                 what stands beside a node: `policies`, `kernel_options`
 `functions`               Python functions as nodes
 `preparation`, `check`    reading, pickling, and judging a flow before it runs
 ========================  =================================================================
@@ -19,9 +20,10 @@ from nbflow.definition.check import check, check_params
 from nbflow.definition.faults import Fault
 from nbflow.definition.preparation import Prepared
 from nbflow.definition.references import Node, OutputRef, ParamRef
-from nbflow.definition.targets import load_target
+from nbflow.definition.targets import BareNotebook, load_notebook, load_target
 
 __all__ = [
+    "BareNotebook",
     "Fault",
     "FlowBuilder",
     "Node",
@@ -30,5 +32,6 @@ __all__ = [
     "Prepared",
     "check",
     "check_params",
+    "load_notebook",
     "load_target",
 ]

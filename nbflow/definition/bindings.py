@@ -4,10 +4,14 @@ Small plain JSON stands in the specification itself; any other value is serialis
 that a later change to the object does not reach the flow) and kept as bytes under its digest.
 Lists, tuples and mappings with a reference somewhere inside become `Items` and `Fields`, which
 arrive as lists and mappings; without references they are one value and keep their type.
+
+A secret is kept as the reference that it is. A text with no other references than secrets is a
+value, and so are the lists and mappings that hold it.
 """
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from nbflow import guest
@@ -20,16 +24,29 @@ from nbflow.core.values import (
     FromParam,
     Inline,
     Items,
+    Secret,
+    Text,
     Value,
     references,
     resolve,
 )
 from nbflow.definition.faults import Fault
-from nbflow.definition.references import Node, OutputRef, ParamRef, parse_text
+from nbflow.definition.references import (
+    Meaning,
+    Node,
+    OutputRef,
+    ParamRef,
+    holds_secret,
+    parse_secrets,
+    parse_text,
+)
 
 _UNSTORABLE_HINT = (
     "Pass plain data, a table or an array, or pass a path and let the node open it itself"
 )
+
+#: A value may contain itself. What is nested deeper is not searched for secrets.
+_DEPTH_LIMIT = 64
 
 
 def digest_of(data: bytes) -> str:
@@ -59,22 +76,58 @@ class Binder:
         Fault
             If it has a faulty reference inside, or cannot be serialised.
         """
+        return self._bound(written, parse_text)
+
+    def value(self, data: Any) -> Value:
+        """Return `data` as a value; in its texts, all but secrets is taken as it is.
+
+        Raises
+        ------
+        Fault
+            If it has a faulty secret inside, or cannot be serialised.
+        """
+        if not _holds_secret(data, _DEPTH_LIMIT):
+            # It keeps its type: a tuple stays a tuple.
+            return self._stored(data)
+        binding = self._bound(data, parse_secrets)
+        if isinstance(binding, (FromParam, FromOutput, Text)) or any(references(binding)):
+            raise Fault("it refers to a node or parameter of a flow", "Pass a plain value")
+        return binding
+
+    def keep(self, data: bytes) -> str:
+        """Keep `data` for the artifact store and return its digest."""
+        digest = digest_of(data)
+        self.blobs[digest] = data
+        return digest
+
+    def _bound(self, written: Any, parse: Callable[[str], Meaning]) -> Binding:
         try:
-            return self._bind(written)
+            return self._bind(written, parse)
         except RecursionError:
             raise Fault(
                 f"a {guest.type_name(written)} contains itself, or is nested too deep",
                 "Pass a flatter value",
             ) from None
 
-    def value(self, data: Any) -> Value:
-        """Return `data` as a value; text in it is taken as it is.
+    def _bind(self, written: Any, parse: Callable[[str], Meaning]) -> Binding:
+        if isinstance(written, Node):
+            written = written.whole()
+        if isinstance(written, (OutputRef, ParamRef)):
+            return self._reference(written)
+        if isinstance(written, Secret):
+            return written
+        if type(written) is str:
+            meaning = parse(written)
+            return self._stored(meaning) if isinstance(meaning, str) else self._simplest(meaning)
+        if not holds_reference(written):
+            return self._stored(written)
+        if isinstance(written, dict):
+            return self._simplest(
+                Fields({_text_key(key): self._bind(item, parse) for key, item in written.items()})
+            )
+        return self._simplest(Items(tuple(self._bind(item, parse) for item in written)))
 
-        Raises
-        ------
-        Fault
-            If it cannot be serialised.
-        """
+    def _stored(self, data: Any) -> Inline | Artifact:
         try:
             kind, stored = guest.dumps(data)
         except guest.Unstorable as error:
@@ -91,34 +144,12 @@ class Binder:
             preview=guest.preview(data),
         )
 
-    def keep(self, data: bytes) -> str:
-        """Keep `data` for the artifact store and return its digest."""
-        digest = digest_of(data)
-        self.blobs[digest] = data
-        return digest
-
-    def _bind(self, written: Any) -> Binding:
-        if isinstance(written, Node):
-            written = written.whole()
-        if isinstance(written, (OutputRef, ParamRef)):
-            return self._reference(written)
-        if type(written) is str:
-            meaning = parse_text(written)
-            return self.value(meaning) if isinstance(meaning, str) else meaning
-        if not holds_reference(written):
-            return self.value(written)
-        if isinstance(written, dict):
-            return self._simplest(
-                Fields({_text_key(key): self._bind(item) for key, item in written.items()})
-            )
-        return self._simplest(Items(tuple(self._bind(item) for item in written)))
-
-    def _simplest(self, binding: Items | Fields) -> Binding:
-        """Turn a list or mapping in which all that looked like references was text into a value."""
+    def _simplest(self, binding: Binding) -> Binding:
+        """Turn a text, list or mapping without references to parameters or outputs into a value."""
         if any(references(binding)):
             return binding
         resolved = resolve(binding, {}, _no_output)
-        return self.value(resolved.value) if isinstance(resolved, Inline) else resolved
+        return self._stored(resolved.value) if isinstance(resolved, Inline) else resolved
 
     def _reference(self, reference: OutputRef | ParamRef) -> FromParam | FromOutput:
         if reference.owner not in (None, self._owner):
@@ -132,7 +163,7 @@ class Binder:
 
 
 def holds_reference(written: Any) -> bool:
-    """Whether a reference stands somewhere inside `written`."""
+    """Whether a reference, or text that may be one, stands somewhere inside `written`."""
     kind = type(written)
     if kind is str:
         return "${" in written
@@ -140,7 +171,18 @@ def holds_reference(written: Any) -> bool:
         return any(holds_reference(item) for item in written)
     if kind is dict:
         return any(holds_reference(item) for item in written.values())
-    return isinstance(written, (OutputRef, ParamRef, Node))
+    return isinstance(written, (OutputRef, ParamRef, Node, Secret))
+
+
+def _holds_secret(data: Any, depth: int) -> bool:
+    """Whether a secret stands somewhere inside `data`, in an object or as text."""
+    kind = type(data)
+    if kind is str:
+        return holds_secret(data)
+    if kind in (list, tuple, dict):
+        items = data.values() if kind is dict else data
+        return depth > 0 and any(_holds_secret(item, depth - 1) for item in items)
+    return isinstance(data, Secret)
 
 
 def _no_output(reference: FromOutput) -> Value:

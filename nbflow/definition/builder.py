@@ -6,16 +6,18 @@ written: faults are collected with the line of the call and come out together wh
 checked or run.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Self, overload
 
 from nbflow.core.errors import Problem
-from nbflow.core.policies import Policy, Retry, Timeout
+from nbflow.core.policies import OutputLimit, Policy, Retry, Timeout
 from nbflow.core.spec import FlowSpec
 from nbflow.definition import preparation
 from nbflow.definition.draft import FlowDraft
-from nbflow.definition.options import NodeOptions, described
+from nbflow.definition.faults import described, did_you_mean, sentences
+from nbflow.definition.options import NodeOptions
 from nbflow.definition.places import caller_folder, caller_place, everywhere
 from nbflow.definition.preparation import Prepared
 from nbflow.definition.references import Node, ParamRef
@@ -39,6 +41,9 @@ class FlowBuilder:
     base_dir
         Folder to which relative paths refer. Without it they refer to the current folder and,
         where a file does not exist there, to the folder of the file in which the flow is written.
+    preload
+        Modules that warm kernels have loaded, besides those that the notebooks are seen to import
+        and that are known to survive a fork.
     """
 
     def __init__(
@@ -50,12 +55,19 @@ class FlowBuilder:
         max_concurrent: int | None = None,
         limits: Mapping[str, int] | None = None,
         base_dir: str | Path | None = None,
+        preload: Iterable[str] = (),
     ) -> None:
         here = str(Path.cwd()) if base_dir is None else str(Path(base_dir).absolute())
         beside = caller_folder() if base_dir is None else None
         folders = [here] if beside in (None, here) else [here, str(beside)]
         self.draft = FlowDraft(name, everywhere(caller_place()), folders)
-        self.draft.declare(params=params, defaults=defaults, limit=max_concurrent, groups=limits)
+        self.draft.declare(
+            params=params,
+            defaults=defaults,
+            limit=max_concurrent,
+            groups=limits,
+            preload=preload,
+        )
 
     @classmethod
     def from_draft(cls, draft: FlowDraft) -> Self:
@@ -94,10 +106,16 @@ class FlowBuilder:
         retries: int | Retry | None = None,
         timeout: float | Timeout | None = None,
         memory: str | int | None = None,
+        output_limit: str | int | Mapping[str, Any] | OutputLimit | None = None,
+        cpus: int | None = None,
+        nice: int | None = None,
+        start_timeout: float | None = None,
         priority: int | None = None,
         resources: Mapping[str, float] | None = None,
         continue_on_failure: bool | None = None,
         kernel: str | None = None,
+        python: str | Path | None = None,
+        env: Mapping[str, str | float] | None = None,
         cwd: str | Path | None = None,
     ) -> Node:
         """Add a notebook as a node and return it.
@@ -117,16 +135,23 @@ class FlowBuilder:
             Variables to keep even if no other node asks for them.
         retries, timeout
             Tries beyond the first, or a `Retry`; seconds until it is killed, or a `Timeout`.
-        memory, resources
-            Bytes that it may use, or a size such as ``"2GB"``; Dask worker resources it occupies.
-        priority
-            Higher starts earlier.
+        memory, output_limit
+            Bytes that it may use, and that each cell may print and show; numbers, sizes such as
+            ``"2GB"`` or, for output, False (no limit) or an `OutputLimit`.
+        cpus, nice
+            Cores that it has for itself; by how much it yields to other processes (0 to 19).
+        start_timeout
+            Seconds until its kernel must have answered.
+        priority, resources
+            Higher starts earlier; Dask worker resources that it occupies.
         continue_on_failure
             Whether nodes that merely come `after` this one run even when it failed.
-        kernel
-            Kernel to use instead of the one that the notebook names.
-        cwd
-            The kernel's working directory; by default the notebook's folder.
+        kernel, python
+            What runs it instead of the kernel that it names: another kernel, or the ipykernel of
+            an interpreter or of an environment's folder.
+        env, cwd
+            Environment variables of the kernel, besides the worker's; its working directory, by
+            default the notebook's folder.
         """
         options = NodeOptions(
             name=name,
@@ -134,10 +159,16 @@ class FlowBuilder:
             after=after,
             outputs=outputs,
             kernel=kernel,
+            python=python,
+            env=env,
             cwd=cwd,
             retries=retries,
             timeout=timeout,
             memory=memory,
+            output_limit=output_limit,
+            cpus=cpus,
+            nice=nice,
+            start_timeout=start_timeout,
             priority=priority,
             resources=resources,
             continue_on_failure=continue_on_failure,
@@ -150,7 +181,7 @@ class FlowBuilder:
     @overload
     def task(self, function: None = None, /, **options: Any) -> Callable[..., Node]: ...
 
-    def task(  # type: ignore[misc]  # noqa: PLR0913 - the overloads leave the keywords to it
+    def task(  # noqa: PLR0913 - the overloads leave the keywords to it
         self,
         function: Callable[..., Any] | None = None,
         /,
@@ -165,6 +196,7 @@ class FlowBuilder:
         priority: int | None = None,
         resources: Mapping[str, float] | None = None,
         continue_on_failure: bool | None = None,
+        **others: Any,
     ) -> Node | Callable[[Callable[..., Any]], Node]:
         """Add a Python function as a node and return it: ``@flow.task`` or ``@flow.task(…)``.
 
@@ -172,8 +204,9 @@ class FlowBuilder:
         (``def score(model=train["model"])``) or by `params`, which wins. What it returns is the
         output ``result`` (``node.output``). With ``outputs=("a", "b")`` it must return a
         mapping with these keys. The function itself remains as ``node.function``. The other
-        parameters are those of `notebook`.
+        parameters are those of `notebook`, but for what needs a kernel: `others` are refused.
         """
+        _refuse_unknown(others)
         options = NodeOptions(
             name=name,
             params=params,
@@ -185,6 +218,7 @@ class FlowBuilder:
             priority=priority,
             resources=resources,
             continue_on_failure=continue_on_failure,
+            **others,
         )
 
         def add(task: Any) -> Node:
@@ -244,3 +278,11 @@ class FlowBuilder:
     def __repr__(self) -> str:
         count = len(self.draft.nodes)
         return f"<flow {self.name!r}: {count} node{'' if count == 1 else 's'}>"
+
+
+def _refuse_unknown(keywords: Iterable[str]) -> None:
+    known = [field.name for field in dataclasses.fields(NodeOptions)]
+    for keyword in keywords:
+        if keyword not in known:
+            what = f"flow.task got an unexpected keyword argument {keyword!r}"
+            raise TypeError(sentences(what, did_you_mean(keyword, known)))

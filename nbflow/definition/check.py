@@ -7,25 +7,24 @@ a run can tell (does a notebook really have the variable?) is left to it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from keyword import iskeyword
-from pathlib import Path
 from typing import Any
 
 from nbflow.core.errors import Problem
 from nbflow.core.graph import find_cycles
 from nbflow.core.ids import groups_of, is_node_name
-from nbflow.core.spec import FlowSpec, NodeSpec, NotebookCode
+from nbflow.core.spec import FlowSpec, NodeSpec
 from nbflow.core.values import FromOutput, FromParam, describe_reference, references
+from nbflow.definition.checked_flow import CheckedFlow, Hints, Placed
 from nbflow.definition.faults import Fault, did_you_mean, listed, sentences
-from nbflow.definition.notebook_file import Notebook, NotebookFiles
+from nbflow.definition.notebook_file import NotebookFiles
+from nbflow.definition.notebook_rules import (
+    forkable_modules,
+    known_folders,
+    known_interpreters,
+    sound_notebooks,
+)
 from nbflow.definition.places import Where, everywhere
 from nbflow.definition.references import PARAMS
-
-#: The kernel of a notebook that names none, if its language is Python.
-DEFAULT_KERNEL = "python3"
-#: So many misspelt names of one flow are compared with the known ones.
-_HINTS = 10
 
 
 def check(
@@ -49,13 +48,13 @@ def check(
         More precise places than ``node.place``, one for each node.
     """
     places = where or [everywhere(node.place) for node in spec.nodes]
-    flow = _Flow(
+    flow = CheckedFlow(
         spec=spec,
-        nodes=[_Placed(node, place) for node, place in zip(spec.nodes, places, strict=True)],
+        nodes=[Placed(node, place) for node, place in zip(spec.nodes, places, strict=True)],
         by_name={node.name: node for node in spec.nodes},
         kernels=kernels,
         files=files or NotebookFiles(),
-        hints=_Hints(),
+        hints=Hints(),
         node_names=listed(node.name for node in spec.nodes),
     )
     return [problem for rule in _RULES for problem in rule(flow)]
@@ -73,52 +72,12 @@ def check_params(spec: FlowSpec, given: Iterable[str]) -> list[Problem]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """A node, and where its parts were written."""
-
-    spec: NodeSpec
-    where: Where
-
-    def problem(self, what: str, fix: str, *path: str, severity: str = "error") -> Problem:
-        return Problem(
-            place=self.where(*path), what=what, fix=fix, node=self.spec.name, severity=severity
-        )
-
-
-class _Hints:
-    """Looks for what was meant, but not ten thousand times among ten thousand names."""
-
-    def __init__(self) -> None:
-        self._left = _HINTS
-
-    def __call__(self, name: str, known: Iterable[str]) -> str:
-        if self._left == 0:
-            return ""
-        self._left -= 1
-        return did_you_mean(name, known)
-
-
-@dataclass(frozen=True, slots=True)
-class _Flow:
-    """What the rules look at."""
-
-    spec: FlowSpec
-    nodes: Sequence[_Placed]
-    by_name: Mapping[str, NodeSpec]
-    kernels: frozenset[str] | None
-    files: NotebookFiles
-    hints: _Hints
-    #: The names of its nodes, for messages; made once, because there may be many of both.
-    node_names: str
-
-
-def _not_empty(flow: _Flow) -> Iterator[Problem]:
+def _not_empty(flow: CheckedFlow) -> Iterator[Problem]:
     if not flow.nodes:
         yield Fault("the flow has no nodes", "Add a notebook or a function").at(flow.spec.place)
 
 
-def _legal_names(flow: _Flow) -> Iterator[Problem]:
+def _legal_names(flow: CheckedFlow) -> Iterator[Problem]:
     for node in flow.nodes:
         name = node.spec.name
         if not is_node_name(name):
@@ -133,7 +92,7 @@ def _legal_names(flow: _Flow) -> Iterator[Problem]:
             )
 
 
-def _distinct_names(flow: _Flow) -> Iterator[Problem]:
+def _distinct_names(flow: CheckedFlow) -> Iterator[Problem]:
     """Names must differ, also as files: executed notebooks go to ``DIR/NODE.ipynb``."""
     first: dict[str, NodeSpec] = {}
     for node in flow.nodes:
@@ -159,7 +118,7 @@ def _distinct_names(flow: _Flow) -> Iterator[Problem]:
                 )
 
 
-def _known_references(flow: _Flow) -> Iterator[Problem]:
+def _known_references(flow: CheckedFlow) -> Iterator[Problem]:
     for node in flow.nodes:
         for param, binding in node.spec.params.items():
             for reference in references(binding):
@@ -179,7 +138,7 @@ def _known_references(flow: _Flow) -> Iterator[Problem]:
                 )
 
 
-def _param_fault(flow: _Flow, reference: FromParam) -> Fault | None:
+def _param_fault(flow: CheckedFlow, reference: FromParam) -> Fault | None:
     if reference.name in flow.spec.params:
         return None
     return Fault(
@@ -192,7 +151,7 @@ def _param_fault(flow: _Flow, reference: FromParam) -> Fault | None:
     )
 
 
-def _output_fault(flow: _Flow, reference: FromOutput) -> Fault | None:
+def _output_fault(flow: CheckedFlow, reference: FromOutput) -> Fault | None:
     source = flow.by_name.get(reference.node)
     written = describe_reference(reference)
     if source is None:
@@ -216,7 +175,7 @@ def _output_fault(flow: _Flow, reference: FromOutput) -> Fault | None:
     return None
 
 
-def _no_cycles(flow: _Flow) -> Iterator[Problem]:
+def _no_cycles(flow: CheckedFlow) -> Iterator[Problem]:
     upstream: dict[str, list[str]] = {}
     for node in flow.nodes:
         data = (r for b in node.spec.params.values() for r in references(b))
@@ -233,7 +192,7 @@ def _no_cycles(flow: _Flow) -> Iterator[Problem]:
         )
 
 
-def _declared_outputs(flow: _Flow) -> Iterator[Problem]:
+def _declared_outputs(flow: CheckedFlow) -> Iterator[Problem]:
     for node in flow.nodes:
         for output in node.spec.outputs:
             if not output.isidentifier():
@@ -244,7 +203,7 @@ def _declared_outputs(flow: _Flow) -> Iterator[Problem]:
                 )
 
 
-def _known_groups(flow: _Flow) -> Iterator[Problem]:
+def _known_groups(flow: CheckedFlow) -> Iterator[Problem]:
     known = {group for node in flow.nodes for group in groups_of(node.spec.name)}
     for group in flow.spec.limits.groups:
         if group not in known:
@@ -256,99 +215,7 @@ def _known_groups(flow: _Flow) -> Iterator[Problem]:
             )
 
 
-def _known_folders(flow: _Flow) -> Iterator[Problem]:
-    for node in flow.nodes:
-        cwd = node.spec.code.cwd if isinstance(node.spec.code, NotebookCode) else None
-        # The folder may exist where the cluster is, so this does not stop a run.
-        if cwd and not Path(cwd).is_dir():
-            yield node.problem(
-                f"its working directory {cwd} is not a folder here",
-                "Create it, unless the cluster's workers have it",
-                "cwd",
-                severity="warning",
-            )
-
-
-def _sound_notebooks(flow: _Flow) -> Iterator[Problem]:
-    """Each file is judged once, at the first node that uses it; then each node's use of it."""
-    faulty: set[str] = set()
-    for node in flow.nodes:
-        code = node.spec.code
-        # An empty path was no path at all: that was noted when it was written.
-        if not isinstance(code, NotebookCode) or not code.path or code.path in faulty:
-            continue
-        try:
-            notebook = flow.files.parsed(code.path)
-        except Fault as fault:
-            faulty.add(code.path)
-            yield node.problem(fault.what, fault.fix, "notebook")
-            continue
-        yield from _known_kernel(flow, node, code, notebook)
-        yield from _notebook_params(flow, node, code, notebook)
-
-
-def _known_kernel(
-    flow: _Flow, node: _Placed, code: NotebookCode, notebook: Notebook
-) -> Iterator[Problem]:
-    kernel = code.kernel or notebook.kernel
-    if kernel is None and notebook.is_python:
-        kernel = DEFAULT_KERNEL
-    if kernel is None:
-        yield node.problem(
-            f"{code.path} names no kernel, and its language is {notebook.language}",
-            "Give the node a kernel",
-            "notebook",
-        )
-    elif flow.kernels is not None and kernel not in flow.kernels:
-        known = listed(flow.kernels) or "none"
-        if code.kernel:
-            what = f"the kernel {kernel!r} is not installed"
-        else:
-            what = f"{code.path} asks for the kernel {kernel!r}, which is not installed"
-        yield node.problem(
-            what,
-            sentences(
-                flow.hints(kernel, flow.kernels),
-                f"Installed: {known}. Install it, or give the node one of these (kernel)",
-            ),
-            "kernel" if code.kernel else "notebook",
-        )
-
-
-def _notebook_params(
-    flow: _Flow, node: _Placed, code: NotebookCode, notebook: Notebook
-) -> Iterator[Problem]:
-    if not node.spec.params:
-        return
-    if notebook.is_python and code.kernel is None:
-        for param in node.spec.params:
-            if not param.isidentifier() or iskeyword(param):
-                yield node.problem(
-                    f"parameter {param!r} cannot be a Python variable", "Rename it", "params", param
-                )
-    known = notebook.parameter_names()
-    if known is None:
-        return
-    if notebook.parameters_source is None:
-        yield node.problem(
-            f"{code.path} has no cell tagged 'parameters', so its parameters are set on top of it",
-            "Tag the cell that holds their defaults",
-            "params",
-            severity="warning",
-        )
-        return
-    for param in node.spec.params:
-        if param not in known:
-            yield node.problem(
-                f"parameter {param!r} is not in the parameters cell of {code.path}",
-                sentences(flow.hints(param, known), f"It has: {listed(known) or 'none'}"),
-                "params",
-                param,
-                severity="warning",
-            )
-
-
-def _known_nodes(flow: _Flow, name: str) -> str:
+def _known_nodes(flow: CheckedFlow, name: str) -> str:
     return sentences(flow.hints(name, flow.by_name), f"Nodes: {flow.node_names}")
 
 
@@ -356,7 +223,7 @@ def _known_params(params: Mapping[str, Any]) -> str:
     return f"Parameters: {listed(params)}" if params else "The flow has no parameters"
 
 
-_RULES: tuple[Callable[[_Flow], Iterator[Problem]], ...] = (
+_RULES: tuple[Callable[[CheckedFlow], Iterator[Problem]], ...] = (
     _not_empty,
     _legal_names,
     _distinct_names,
@@ -364,6 +231,8 @@ _RULES: tuple[Callable[[_Flow], Iterator[Problem]], ...] = (
     _no_cycles,
     _declared_outputs,
     _known_groups,
-    _known_folders,
-    _sound_notebooks,
+    known_folders,
+    known_interpreters,
+    forkable_modules,
+    sound_notebooks,
 )

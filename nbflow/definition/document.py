@@ -6,13 +6,12 @@ Each field's description completes the sentence "… must be", in messages and i
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import pydantic
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from nbflow.definition.faults import Fault, did_you_mean, sentences
-from nbflow.definition.options import described
+from nbflow.definition.faults import Fault, described, did_you_mean, sentences
 
 
 def _mapping_or_scalar(value: object) -> str:
@@ -26,6 +25,9 @@ def _list_or_scalar(value: object) -> str:
 
 class _Model(pydantic.BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+Size: TypeAlias = int | str
 
 
 class RetryModel(_Model):
@@ -57,6 +59,32 @@ class TimeoutModel(_Model):
     hard: float | None = Field(
         default=None, gt=0, description="the seconds until the kernel is killed, above 0"
     )
+    cell_soft: float | None = Field(
+        default=None, gt=0, description="the seconds until each single cell is interrupted, above 0"
+    )
+    cell_hard: float | None = Field(
+        default=None,
+        gt=0,
+        description="the seconds of a single cell until the kernel is killed, above 0",
+    )
+
+
+class OutputLimitModel(_Model):
+    """Limits of output in full."""
+
+    cell: Size | Literal[False] | None = Field(
+        default=None,
+        description='a size such as "10MB" of what each cell may print and show, or false for no '
+        "limit",
+    )
+    notebook: Size | Literal[False] | None = Field(
+        default=None,
+        description='a size such as "100MB" of what all cells may print and show, or false for no '
+        "limit",
+    )
+    then: Literal["truncate", "fail"] | None = Field(
+        default=None, description="truncate (drop what is beyond the limit) or fail"
+    )
 
 
 Retries = Annotated[
@@ -66,6 +94,10 @@ Retries = Annotated[
 TimeLimit = Annotated[
     Annotated[Annotated[float, Field(gt=0)], Tag("scalar")]
     | Annotated[TimeoutModel, Tag("mapping")],
+    Discriminator(_mapping_or_scalar),
+]
+OutputLimit = Annotated[
+    Annotated[Size | Literal[False], Tag("scalar")] | Annotated[OutputLimitModel, Tag("mapping")],
     Discriminator(_mapping_or_scalar),
 ]
 Names = Annotated[
@@ -83,10 +115,24 @@ class PolicyModel(_Model):
         "max_backoff, jitter",
     )
     timeout: TimeLimit | None = Field(
-        default=None, description="a number of seconds above 0 or a mapping with soft and hard"
+        default=None,
+        description="a number of seconds above 0 or a mapping with soft, hard, cell_soft, "
+        "cell_hard",
     )
-    memory: int | str | None = Field(
+    memory: Size | None = Field(
         default=None, description='a size such as "2GB" or "512MiB", or a whole number of bytes'
+    )
+    output_limit: OutputLimit | None = Field(
+        default=None,
+        description='a size such as "10MB" for each cell, or false for no limit, or a mapping with '
+        "cell, notebook, then",
+    )
+    cpus: int | None = Field(default=None, ge=1, description="a whole number of cores, 1 or more")
+    nice: int | None = Field(
+        default=None, ge=0, le=19, description="a whole number from 0 to 19 (higher yields more)"
+    )
+    start_timeout: float | None = Field(
+        default=None, gt=0, description="the seconds until a kernel must have answered, above 0"
     )
     priority: int | None = Field(default=None, description="a whole number (higher starts earlier)")
     resources: dict[str, float] | None = Field(
@@ -124,6 +170,17 @@ class NodeModel(PolicyModel):
         min_length=1,
         description="the name of the kernel to use instead of the notebook's",
     )
+    python: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the path of an interpreter, or of an environment's folder, whose ipykernel "
+        "runs the notebook, relative to this file",
+    )
+    env: dict[str, str | int | float] | None = Field(
+        default=None,
+        description="a mapping of environment variables to texts or numbers (true, no and the like "
+        "in quotes)",
+    )
     cwd: str | None = Field(
         default=None,
         min_length=1,
@@ -158,6 +215,11 @@ class FlowModel(_Model):
     limits: LimitsModel = Field(
         default_factory=LimitsModel,
         description="a mapping with flow (a number) and groups (a mapping)",
+    )
+    preload: Names = Field(
+        default=[],
+        description="a list of modules that warm kernels have loaded, besides those that nbflow "
+        "finds",
     )
     nodes: dict[str, NodeModel] = Field(
         min_length=1, description="a mapping of node names to nodes, with at least one"
@@ -242,6 +304,7 @@ _INNER: dict[str, tuple[type[pydantic.BaseModel], str]] = {
     "limits": (LimitsModel, "limits"),
     "retries": (RetryModel, "retries"),
     "timeout": (TimeoutModel, "timeout"),
+    "output_limit": (OutputLimitModel, "output_limit"),
 }
 
 

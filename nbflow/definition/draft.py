@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 from nbflow.core.errors import Problem
 from nbflow.core.policies import Limits, Policy
 from nbflow.core.spec import FunctionCode, NodeSpec, NotebookCode
-from nbflow.core.values import Artifact, Binding, Fields, Inline, Items, Value, references
+from nbflow.core.values import Binding, FromOutput, FromParam, Text, Value, references
 from nbflow.definition.bindings import Binder
-from nbflow.definition.faults import Fault
+from nbflow.definition.faults import Fault, described
 from nbflow.definition.functions import label_of, signature_of
+from nbflow.definition.kernel_options import parse_kernel, parse_path, parse_preload, parse_variable
 from nbflow.definition.options import (
     NodeOptions,
-    described,
+    function_faults,
     limits_from,
     policy_from,
     policy_options,
@@ -35,10 +36,9 @@ _T = TypeVar("_T")
 _NOTHING: Mapping[str, Any] = {}
 _NO_NAMES: tuple[str, ...] = ()
 
-
-_NO_MEMORY_LIMIT = Fault(
-    "a function has no memory limit: it shares its worker's process with others",
-    "Leave memory out, or make the node a notebook, whose kernel is a process of its own",
+_TWO_KERNELS = Fault(
+    "kernel and python are both given, and either alone says what runs the notebook",
+    "Remove one of them",
 )
 
 
@@ -75,7 +75,11 @@ class FlowDraft:
         self.open_params = open_params
         self.params: dict[str, Value] = {}
         self.limits = Limits()
+        #: Modules that the author wants warm kernels to have loaded.
+        self.preload: tuple[str, ...] = ()
         self.problems: list[Problem] = []
+        #: Content of notebooks that are no local files, by what their nodes name them.
+        self.contents: dict[str, bytes] = {}
         #: Specifications of the nodes, and the handles that authors hold, in the same order.
         self.written: list[Written] = []
         self.nodes: list[Node] = []
@@ -92,7 +96,13 @@ class FlowDraft:
         return self._folders[-1]
 
     def declare(
-        self, *, params: Any = None, defaults: Any = None, limit: Any = None, groups: Any = None
+        self,
+        *,
+        params: Any = None,
+        defaults: Any = None,
+        limit: Any = None,
+        groups: Any = None,
+        preload: Any = None,
     ) -> None:
         """Set what holds for the whole flow; to be called before nodes are added."""
         written = self._attempt(
@@ -115,20 +125,26 @@ class FlowDraft:
         self.limits, misfits = limits_from(limit, {} if groups is None else groups)
         for part, misfit in misfits:
             self._note(misfit, self.where("limits", part), None)
+        self.preload = self._attempt(
+            lambda: parse_preload(preload), _NO_NAMES, None, self.where, "preload"
+        )
 
     def add_notebook(self, path: Any, options: NodeOptions, where: Where) -> Node:
         """Add a notebook node."""
         name = options.name
-        text = self._attempt(lambda: _path("a notebook", path), "", name, where, "notebook")
+        text = self._attempt(lambda: parse_path("a notebook", path), "", name, where, "notebook")
         if name is None:
             name = legal_name(Path(text).stem)
-        cwd = options.cwd
+        if options.kernel is not None and options.python is not None:
+            self._note(_TWO_KERNELS, where("python"), name)
         code = NotebookCode(
             path=self._located(text),
-            kernel=self._attempt(lambda: _kernel(options.kernel), None, name, where, "kernel"),
-            cwd=None
-            if cwd is None
-            else self._attempt(lambda: self._located(_path("cwd", cwd)), None, name, where, "cwd"),
+            kernel=self._attempt(lambda: parse_kernel(options.kernel), None, name, where, "kernel"),
+            cwd=self._attempt(lambda: self._place("cwd", options.cwd), None, name, where, "cwd"),
+            python=self._attempt(
+                lambda: self._place("python", options.python), None, name, where, "python"
+            ),
+            env=self._environment(options.env, name, where),
         )
         return self._add(name, code, options, where)
 
@@ -139,8 +155,8 @@ class FlowDraft:
         name = options.name
         if name is None:
             name = legal_name(getattr(function, "__name__", "") or type(function).__name__)
-        if options.memory is not None:
-            self._note(_NO_MEMORY_LIMIT, where("memory"), name)
+        for option, misfit in function_faults(options):
+            self._note(misfit, where(option), name)
         params = self._attempt(
             lambda: _mapping("params", options.params), _NOTHING, name, where, "params"
         )
@@ -189,6 +205,16 @@ class FlowDraft:
         self.nodes.append(node)
         return node
 
+    def _environment(self, env: Any, node: str, where: Where) -> dict[str, str]:
+        variables: dict[str, str] = {}
+        written = self._attempt(lambda: _mapping("env", env), _NOTHING, node, where, "env")
+        for name, value in written.items():
+            try:
+                variables[name] = parse_variable(name, value)
+            except Fault as fault:
+                self._note(fault, where("env", name), node)
+        return variables
+
     def _bindings(self, params: Any, node: str, where: Where) -> dict[str, Binding]:
         bindings: dict[str, Binding] = {}
         written = self._attempt(lambda: _mapping("params", params), _NOTHING, node, where, "params")
@@ -210,17 +236,20 @@ class FlowDraft:
             binding = self.binder.bind(value)
         except Fault as fault:
             raise Fault(f"the flow's parameter {name!r}: {fault.what}", fault.fix) from fault
-        if isinstance(binding, (Inline, Artifact, Items, Fields)) and not any(references(binding)):
+        if not isinstance(binding, (FromParam, FromOutput, Text)) and not any(references(binding)):
             return binding
         raise Fault(
             f"the flow's parameter {name!r} refers to something else",
             "A flow's parameters are plain values; write the reference beside a node's parameter",
         )
 
+    def _place(self, option: str, written: Any) -> str | None:
+        return None if written is None else self._located(parse_path(option, written))
+
     def _located(self, path: str) -> str:
         """Return the absolute path of a file that is named relative to the flow."""
-        if not path:
-            return ""
+        if not path or path in self.contents:
+            return path
         expanded = os.path.expanduser(path)  # noqa: PTH111 - Path would drop a leading "./" too late
         places = [os.path.normpath(os.path.join(folder, expanded)) for folder in self._folders]  # noqa: PTH118 - as above
         return next((place for place in places if os.path.exists(place)), places[0])  # noqa: PTH110 - as above
@@ -252,22 +281,6 @@ def _mapping(option: str, written: Any) -> Mapping[str, Any]:
     for name in written:
         if not isinstance(name, str):
             raise Fault(f"{option} has the name {described(name)}, which is not text", "Quote it")
-    return written
-
-
-def _path(what: str, written: Any) -> str:
-    try:
-        path = os.fspath(written)
-    except TypeError:
-        raise Fault(f"{what} is named by a path, not by {described(written)}") from None
-    if not isinstance(path, str) or not path:
-        raise Fault(f"{what} is named by a path, not by {described(path)}")
-    return path
-
-
-def _kernel(written: Any) -> str | None:
-    if written is not None and (not isinstance(written, str) or not written):
-        raise Fault(f"kernel must be the name of a kernel, not {described(written)}")
     return written
 
 

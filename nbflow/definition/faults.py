@@ -6,13 +6,15 @@ around, and every problem has one.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from nbflow.core.errors import Problem
 
-#: Names shown when all are listed.
+#: Names shown when all are listed, and characters of a value.
 _LISTED = 12
+_SHOWN = 60
 
 
 class Fault(ValueError):
@@ -26,6 +28,25 @@ class Fault(ValueError):
     def at(self, place: str, node: str | None = None) -> Problem:
         """Return this fault as a problem at `place`."""
         return Problem(place=place, what=self.what, fix=self.fix, node=node)
+
+
+def wrong(what: str, expected: str, value: Any) -> Fault:
+    """Return the fault of a `value` that is not what was expected."""
+    return Fault(f"{what} must be {expected}, not {described(value)}")
+
+
+def described(value: Any) -> str:
+    """Return a value for a message: short things as they are written, others by their kind."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

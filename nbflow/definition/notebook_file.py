@@ -10,10 +10,12 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from nbflow._jsonschema import import_jsonschema
 from nbflow.definition.faults import Fault, near_file
+from nbflow.notebooks.imports import imported_modules
 
 #: Major versions of the notebook format that can be read, and the newest minor of the last.
 _OLDEST, _NEWEST = 1, 4
@@ -37,11 +39,13 @@ class Notebook:
     language: str | None
     #: Source of its cell tagged ``parameters``, if it has one.
     parameters_source: str | None
+    #: Modules that its code imports, as far as can be seen; none if it is not in Python.
+    imports: frozenset[str] = frozenset()
 
     @property
     def is_python(self) -> bool:
         """Whether it is in Python, as a notebook is that names no language."""
-        return self.language in (None, "python", "python3", "ipython")
+        return _is_python(self.language)
 
     def parameter_names(self) -> frozenset[str] | None:
         """Names that the parameters cell assigns; None if there is no way to know."""
@@ -58,10 +62,16 @@ class Notebook:
 
 
 class NotebookFiles:
-    """The notebooks of one check or run, each read once, so that what is checked is what runs."""
+    """The notebooks of one check or run, each read once, so that what is checked is what runs.
 
-    def __init__(self) -> None:
-        self._bytes: dict[str, bytes | Fault] = {}
+    Parameters
+    ----------
+    contents
+        Those that have been read already, because they are no local files, by path.
+    """
+
+    def __init__(self, contents: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        self._bytes: dict[str, bytes | Fault] = dict(contents)
         self._parsed: dict[str, Notebook | Fault] = {}
 
     def bytes_of(self, path: str) -> bytes:
@@ -185,20 +195,36 @@ def _inspected(notebook: Mapping[str, Any]) -> Notebook:
     metadata = notebook.get("metadata", {})
     kernelspec = _mapping(metadata.get("kernelspec"))
     language = kernelspec.get("language") or _mapping(metadata.get("language_info")).get("name")
+    language = str(language).lower() if language else None
     kernel = kernelspec.get("name")
     return Notebook(
         kernel=kernel if isinstance(kernel, str) else None,
-        language=str(language).lower() if language else None,
+        language=language,
         parameters_source=_parameters_source(notebook),
+        imports=frozenset(_imports(notebook)) if _is_python(language) else frozenset(),
     )
+
+
+def _is_python(language: str | None) -> bool:
+    return language in (None, "python", "python3", "ipython")
+
+
+def _imports(notebook: Mapping[str, Any]) -> Iterator[str]:
+    for cell in notebook.get("cells", ()):
+        if cell.get("cell_type") == "code":
+            yield from imported_modules(_source(cell))
+
+
+def _source(cell: Mapping[str, Any]) -> str:
+    source = cell.get("source", "")
+    return source if isinstance(source, str) else "".join(source)
 
 
 def _parameters_source(notebook: Mapping[str, Any]) -> str | None:
     """Return the first cell with papermill's tag, as papermill finds it."""
     for cell in notebook.get("cells", ()):
         if "parameters" in (_mapping(cell.get("metadata")).get("tags") or ()):
-            source = cell.get("source", "")
-            return source if isinstance(source, str) else "".join(source)
+            return _source(cell)
     return None
 
 

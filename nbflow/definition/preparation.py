@@ -4,7 +4,7 @@ Everything is read at one moment and once, so that the bytes that were checked a
 run, and a notebook that was edited since is seen by the next run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,10 +64,12 @@ def examine(
     kernels
         Kernels that can be started; None if that cannot be known yet.
     """
-    files = NotebookFiles()
+    files = NotebookFiles(draft.contents)
     problems = list(draft.problems)
     params = {**draft.params, **_given_values(draft, given, problems)}
-    spec = assembled(draft, _nodes_with_code(draft, files, problems), given)
+    nodes = _nodes_with_code(draft, files, problems)
+    spec = assembled(draft, nodes, given)
+    spec = msgspec.structs.replace(spec, preload=_preloaded(draft.preload, nodes, files))
     problems += check_params(spec, given)
     problems += check(
         spec, kernels=kernels, files=files, where=[written.where for written in draft.written]
@@ -92,6 +94,7 @@ def assembled(draft: FlowDraft, nodes: list[NodeSpec], given: Mapping[str, Any])
         nodes=tuple(nodes),
         params=params,
         limits=draft.limits,
+        preload=draft.preload,
         place=draft.where(),
     )
 
@@ -139,3 +142,30 @@ def _with_notebook(
         return node
     read = msgspec.structs.replace(code, digest=draft.binder.keep(data))
     return msgspec.structs.replace(node, code=read)
+
+
+def _preloaded(
+    named: tuple[str, ...], nodes: Iterable[NodeSpec], files: NotebookFiles
+) -> tuple[str, ...]:
+    """Return the modules for warm kernels: those named, and those imported that survive a fork.
+
+    Warm kernels are of the workers' own Python, so notebooks that name another one do not count.
+    """
+    codes = (node.code for node in nodes if isinstance(node.code, NotebookCode))
+    paths = {code.path for code in codes if code.path and code.python is None}
+    found = {module for path in paths for module in _imports(path, files)}
+    wanted = sorted(found.difference(named))
+    if not wanted:
+        return named
+    # Lazy: importing it loads Jupyter's client, of which a flow of functions needs nothing.
+    from nbflow.kernels.preloading import fork_safe
+
+    return (*named, *fork_safe(wanted))
+
+
+def _imports(path: str, files: NotebookFiles) -> frozenset[str]:
+    try:
+        return files.parsed(path).imports
+    except Fault:
+        # As above: `check` says so.
+        return frozenset()

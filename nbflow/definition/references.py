@@ -1,4 +1,4 @@
-"""What one node of a flow may say of another: nodes, their outputs, and flow parameters.
+"""What one node of a flow may say of another: nodes, their outputs, flow parameters; and secrets.
 
 An author writes references in three ways that mean the same: as objects
 (``extract["rows"]``, ``flow.param("date")``), as text (``${extract.rows}``,
@@ -7,13 +7,23 @@ parsed wherever it stands, in a flow file and in Python alike; ``$${`` is a lite
 
 The output of a reference is an identifier, and a node's name may contain dots, so a reference is
 split at its last dot.
+
+``${env:NAME}`` and ``${keyring:SERVICE/USER}`` are secrets, and the only references that mean
+something outside of a flow, too: in the parameters that a run is given.
 """
 
 import re
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from nbflow.core.ids import is_node_name
-from nbflow.core.values import FromOutput, FromParam, Text, describe_reference
+from nbflow.core.values import (
+    SECRET_SOURCES,
+    FromOutput,
+    FromParam,
+    Secret,
+    Text,
+    describe_reference,
+)
 from nbflow.definition.faults import Fault
 
 #: The output that holds what a function returns.
@@ -22,7 +32,15 @@ RESULT = "result"
 PARAMS = "params"
 
 _TOKEN = re.compile(r"(?P<escape>\$\$\{)|\$\{(?P<body>[^{}]*)\}|(?P<open>\$\{)")
+_SECRET = re.compile(
+    rf"(?P<escape>\$)?\$\{{\s*(?P<body>(?:{'|'.join(sorted(SECRET_SOURCES))}):[^{{}}]*)\}}"
+)
 _ESCAPE_HINT = "Write $${ for a literal ${"
+
+#: A piece of a text.
+Part: TypeAlias = str | FromParam | FromOutput | Secret
+#: What a text means.
+Meaning: TypeAlias = Part | Text
 
 
 class _Reference:
@@ -137,7 +155,7 @@ class Node:
         return f"<{self.kind} node {self.name!r}>"
 
 
-def parse_text(text: str) -> str | FromParam | FromOutput | Text:
+def parse_text(text: str) -> Meaning:
     """Return what `text` means: itself, one reference, or a text with references inside.
 
     Raises
@@ -147,7 +165,7 @@ def parse_text(text: str) -> str | FromParam | FromOutput | Text:
     """
     if "${" not in text:
         return text
-    parts: list[str | FromParam | FromOutput] = []
+    parts: list[Part] = []
     end = 0
     for token in _TOKEN.finditer(text):
         literal = text[end : token.start()]
@@ -161,14 +179,45 @@ def parse_text(text: str) -> str | FromParam | FromOutput | Text:
     return _joined([*parts, text[end:]])
 
 
-def parse_reference(body: str) -> FromParam | FromOutput:
+def parse_secrets(text: str) -> Meaning:
+    """Return what `text` means where secrets are its only references: in a run's parameters.
+
+    Any other ``${…}`` is text. ``$${env:NAME}`` is the text ``${env:NAME}``; see `literal`.
+
+    Raises
+    ------
+    Fault
+        If a secret in it has no possible name.
+    """
+    parts: list[Part] = []
+    end = 0
+    for token in _SECRET.finditer(text):
+        parts.append(text[end : token.start()])
+        parts.append(token[0][1:] if token["escape"] else parse_secret(token["body"]))
+        end = token.end()
+    return _joined([*parts, text[end:]]) if parts else text
+
+
+def holds_secret(text: str) -> bool:
+    """Whether `parse_secrets` finds anything in `text`."""
+    return _SECRET.search(text) is not None
+
+
+def literal(text: str) -> str:
+    """Return the text that `parse_secrets` takes for `text` itself, secrets and all."""
+    return _SECRET.sub(lambda token: "$" + token[0], text)
+
+
+def parse_reference(body: str) -> FromParam | FromOutput | Secret:
     """Return the reference that is written as ``${body}``.
 
     Raises
     ------
     Fault
-        If it names no output or parameter.
+        If it names no output, parameter or secret.
     """
+    if ":" in body:
+        return parse_secret(body)
     node, dot, output = body.strip().rpartition(".")
     written = f"${{{body}}}"
     if not dot:
@@ -185,11 +234,26 @@ def parse_reference(body: str) -> FromParam | FromOutput:
     return FromParam(output) if node == PARAMS else FromOutput(node, output)
 
 
-def _joined(
-    parts: list[str | FromParam | FromOutput],
-) -> str | FromParam | FromOutput | Text:
+def parse_secret(body: str) -> Secret:
+    """Return the secret that is written as ``${body}``.
+
+    Raises
+    ------
+    Fault
+        If it has no source, or no name.
+    """
+    try:
+        return Secret(body.strip())
+    except ValueError:
+        raise Fault(
+            f"${{{body}}} is not a secret",
+            f"Write ${{env:NAME}} or ${{keyring:SERVICE/USER}}. {_ESCAPE_HINT}",
+        ) from None
+
+
+def _joined(parts: list[Part]) -> Meaning:
     """Merge neighbouring pieces of plain text, and unwrap what then stands alone."""
-    merged: list[str | FromParam | FromOutput] = []
+    merged: list[Part] = []
     for part in parts:
         last = merged[-1] if merged else None
         if isinstance(part, str) and isinstance(last, str):

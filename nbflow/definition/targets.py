@@ -12,13 +12,17 @@ passed on, and the check warns of those that its parameters cell does not know.
 """
 
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+import msgspec
+
 from nbflow.core.errors import DefinitionError, Problem
+from nbflow.core.spec import NotebookCode, PapermillForm
 from nbflow.definition.builder import FlowBuilder
-from nbflow.definition.draft import FlowDraft, legal_name
+from nbflow.definition.draft import FlowDraft, Written, legal_name
 from nbflow.definition.faults import Fault, did_you_mean, listed, sentences
 from nbflow.definition.notebook_file import NotebookFiles
 from nbflow.definition.options import NodeOptions
@@ -60,12 +64,60 @@ def load_target(
         if suffix in (".yaml", ".yml"):
             return _from_file(folder / text, text, flow_class)
         if suffix == ".ipynb":
-            return _from_notebook(folder / text, text, flow_class)
+            bare = BareNotebook(path=str(folder / text), place=text)
+            return load_notebook(bare, flow_class=flow_class)
         if suffix == ".py" or ":" in text:
             return _from_python(text, folder, flow_class)
     except Fault as fault:
         raise DefinitionError([fault.at(text)]) from fault
     raise DefinitionError([_not_a_target(text, folder)])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BareNotebook:
+    """A notebook by itself, and how it is to run."""
+
+    #: Its path, or an address or another name, if it is no local file.
+    path: str
+    #: How messages name it; by default by its path.
+    place: str | None = None
+    #: Its content, if it is no local file.
+    data: bytes | None = None
+    #: The name of its node; by default that of the file.
+    name: str | None = None
+    options: NodeOptions = NodeOptions()
+    form: PapermillForm = PapermillForm()
+
+
+def load_notebook(notebook: BareNotebook, *, flow_class: type[_Flow]) -> _Flow:
+    """Return the flow of one node that a bare notebook is.
+
+    It lies in the notebook's folder or, if that is no local one, in the current folder.
+
+    Raises
+    ------
+    DefinitionError
+        If there is no such file. Other faults come out when the flow is checked.
+    """
+    place = notebook.place or notebook.path
+    if notebook.data is None:
+        path = Path(notebook.path).absolute()
+        folder, located = path.parent, str(path)
+        try:
+            # Now rather than at the check: a file that is not there is a slip of the command line.
+            NotebookFiles().bytes_of(located)
+        except Fault as fault:
+            raise DefinitionError([fault.at(place)]) from fault
+    else:
+        folder, located = Path.cwd(), notebook.path
+    name = legal_name(notebook.name or Path(notebook.path).stem)
+    where = everywhere(place)
+    draft = FlowDraft(name, where, [str(folder)], open_params=True)
+    if notebook.data is not None:
+        draft.contents[located] = notebook.data
+    draft.add_notebook(located, replace(notebook.options, name=name), where)
+    draft.written[0] = _with_form(draft.written[0], notebook.form)
+    return flow_class.from_draft(draft)
 
 
 def _from_file(path: Path, shown: str, flow_class: type[_Flow]) -> _Flow:
@@ -74,13 +126,10 @@ def _from_file(path: Path, shown: str, flow_class: type[_Flow]) -> _Flow:
     return flow_class.from_draft(read_flow_file(path, shown))
 
 
-def _from_notebook(path: Path, shown: str, flow_class: type[_Flow]) -> _Flow:
-    # Raises now rather than at the check: a target that is not there is a slip of the command line.
-    NotebookFiles().bytes_of(str(path))
-    where = everywhere(shown)
-    draft = FlowDraft(legal_name(path.stem), where, [str(path.parent)], open_params=True)
-    draft.add_notebook(str(path), NodeOptions(), where)
-    return flow_class.from_draft(draft)
+def _with_form(written: Written, form: PapermillForm) -> Written:
+    assert isinstance(written.spec.code, NotebookCode)
+    code = msgspec.structs.replace(written.spec.code, papermill=form)
+    return replace(written, spec=msgspec.structs.replace(written.spec, code=code))
 
 
 def _from_python(text: str, folder: Path, flow_class: type[_Flow]) -> _Flow:

@@ -55,6 +55,7 @@ def _drafted(document: FlowModel, source: YamlSource, folder: Path) -> FlowDraft
         defaults=_policies(source.value.get("defaults", {})),
         limit=document.limits.flow,
         groups=document.limits.groups,
+        preload=document.preload,
     )
     code = PythonCode(folder)
     problems: list[Problem] = []
@@ -87,8 +88,6 @@ def _add(
     if node.notebook is not None:
         draft.add_notebook(node.notebook, options, where)
         return
-    if node.kernel is not None or node.cwd is not None:
-        raise Fault("kernel and cwd are for notebooks", "Remove them from this function node")
     assert node.function is not None
     function = code.attribute(node.function)
     if not callable(function):
@@ -106,6 +105,8 @@ def _options(name: str, node: NodeModel, written: Mapping[str, Any]) -> NodeOpti
         after=node.after,
         outputs=node.outputs,
         kernel=node.kernel,
+        python=node.python,
+        env=node.env,
         cwd=node.cwd,
         **_policies(written),
     )

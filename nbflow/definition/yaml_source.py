@@ -17,7 +17,7 @@ from nbflow.core.errors import Problem
 from nbflow.definition.faults import Fault
 
 # Narrower than what `references` reads: a brace too many would change the YAML around it.
-_REFERENCE = re.compile(r"\$\{([A-Za-z0-9_./\- ]*)\}")
+_REFERENCE = re.compile(r"\$\{([A-Za-z0-9_./\- ]*|(?:env|keyring):[\w./\-@]+)\}")
 _PRIVATE_USE = range(0xE000, 0xF8FF)
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 

@@ -31,6 +31,7 @@ from nbflow.core.attempts import (
     Ended,
     Lost,
     Outcome,
+    Printed,
     Progress,
     Started,
     WorkerNote,
@@ -86,6 +87,8 @@ class Driver:
         Jitter of retries.
     on_change
         Called in the loop's thread after each turn that observers could see.
+    on_printed
+        Called in the loop's thread with what cells print, in order; None if nobody listens.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Driver:
         clock: Callable[[], float],
         rng: random.Random,
         on_change: Callable[[], None] = lambda: None,
+        on_printed: Callable[[Printed], None] | None = None,
     ) -> None:
         self._name = name
         self._journal = surroundings.journal
@@ -107,14 +111,16 @@ class Driver:
         self._clock = clock
         self._rng = rng
         self._on_change = on_change
+        self._on_printed = on_printed
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="nbflow-writer")
         self._ledger = Ledger(run, epoch, self._journal, clock)
         self._frontier = Frontier(run.graph)
         self._tasks = TaskMaker(
             self._store,
             self._writer,
-            output_dir=run.output_dir,
+            run=run,
             shares_store=surroundings.shares_store,
+            heard=on_printed is not None,
         )
         self._inbox: asyncio.Queue[Stimulus] = asyncio.Queue()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -209,8 +215,10 @@ class Driver:
 
     def _absorb(self, stimulus: Stimulus) -> None:
         match stimulus:
-            case Started() | Ended() | Lost() | Progress() | WorkerNote():
+            case Started() | Ended() | Lost():
                 self._absorb_report(stimulus)
+            case Progress() | Printed() | WorkerNote():
+                self._absorb_telemetry(stimulus)
             case ClusterGone(message):
                 raise ClusterError(message)
             case RetryTimer(node, attempt):
@@ -239,13 +247,19 @@ class Driver:
                     if self._is_current(attempt):
                         self._attempt_stopped(attempt, None)
 
-    def _absorb_report(self, report: Started | Ended | Lost | Progress | WorkerNote) -> None:
+    def _absorb_telemetry(self, report: Progress | Printed | WorkerNote) -> None:
         match report:
             case WorkerNote(message):
                 self.notes = (*self.notes, message)
             case Progress(id=attempt):
                 if self._is_current(attempt):
                     self.progress = self.progress.insert(attempt.node, report)
+            case Printed(id=attempt):
+                if self._on_printed is not None and self._is_current(attempt):
+                    self._on_printed(report)
+
+    def _absorb_report(self, report: Started | Ended | Lost) -> None:
+        match report:
             case Started(id=attempt):
                 if self._is_current(attempt):
                     self._attempt_started(report)

@@ -38,10 +38,12 @@ class TaskMaker:
         The driver's artifact store.
     writer
         The thread that reads and writes it.
-    output_dir
-        Folder of the executed notebooks.
+    run
+        The run, in any state.
     shares_store
         Whether workers reach the store themselves.
+    heard
+        Whether somebody listens to what cells print.
     """
 
     def __init__(
@@ -49,10 +51,13 @@ class TaskMaker:
         store: ArtifactStore,
         writer: ThreadPoolExecutor,
         *,
-        output_dir: str,
+        run: Run,
         shares_store: bool,
+        heard: bool = False,
     ) -> None:
-        self._output_dir = output_dir
+        self._output_dir = run.output_dir
+        self._nodes = run.graph.nodes
+        self._heard = heard
         self._store = store
         self._writer = writer
         self._shares_store = shares_store
@@ -71,7 +76,7 @@ class TaskMaker:
         node = run.graph.nodes[attempt.node]
         path = None
         if isinstance(node.code, NotebookCode):
-            path = str(notebook_path(run.output_dir, attempt.node))
+            path = str(notebook_path(run.output_dir, attempt.node, node.code))
         self._prepared[attempt] = AttemptTask(
             id=attempt,
             code=node.code,
@@ -88,6 +93,7 @@ class TaskMaker:
             resources=node.policy.resources,
             store=self._store.ref,
             notebook_path=path,
+            heard=self._heard,
         )
         return None
 
@@ -131,13 +137,15 @@ class TaskMaker:
                     self._store.put(outcome.carried[artifact.digest], artifact.kind)
             if outcome.notebook is not None:
                 # A worker that shares the store has saved the notebook there itself.
-                target = notebook_path(self._output_dir, outcome.id.node)
+                code = self._nodes[outcome.id.node].code
+                assert isinstance(code, NotebookCode)
+                target = notebook_path(self._output_dir, outcome.id.node, code)
                 self._store.materialise(outcome.notebook.digest, target)
 
 
-def notebook_path(output_dir: str, node: str) -> Path:
+def notebook_path(output_dir: str, node: str, code: NotebookCode) -> Path:
     """Return where the executed notebook of `node` is kept for people."""
-    return Path(output_dir) / f"{node}.ipynb"
+    return Path(code.papermill.saved_to or f"{output_dir}/{node}.ipynb")
 
 
 def _artifacts_of(outcome: Outcome) -> list[Artifact]:

@@ -8,8 +8,9 @@ The names below are loaded when they are first used: some parts of this package 
 jupyter_client (which modules survive a fork, where folders lie), and nor do those who use them.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nbflow._lazy import lazily
 
 if TYPE_CHECKING:
     from nbflow.kernels.errors import (
@@ -27,20 +28,20 @@ if TYPE_CHECKING:
     from nbflow.kernels.specs import kernel_language, kernel_names
 
 _PLACES = {
-    "EvaluationFailed": "errors",
-    "Kernel": "kernel",
-    "KernelDied": "errors",
-    "KernelStartFailed": "errors",
-    "NoSuchKernel": "errors",
-    "NoSuchPython": "errors",
-    "PoolStats": "pool",
-    "START_TIMEOUT_S": "launching",
-    "UnusableKernel": "errors",
-    "WarmPool": "pool",
-    "Wishes": "provisioner",
-    "kernel_language": "specs",
-    "kernel_names": "specs",
-    "start_kernel": "launching",
+    "EvaluationFailed": ".errors",
+    "Kernel": ".kernel",
+    "KernelDied": ".errors",
+    "KernelStartFailed": ".errors",
+    "NoSuchKernel": ".errors",
+    "NoSuchPython": ".errors",
+    "PoolStats": ".pool",
+    "START_TIMEOUT_S": ".launching",
+    "UnusableKernel": ".errors",
+    "WarmPool": ".pool",
+    "Wishes": ".provisioner",
+    "kernel_language": ".specs",
+    "kernel_names": ".specs",
+    "start_kernel": ".launching",
 }
 
 __all__ = [
@@ -60,10 +61,4 @@ __all__ = [
     "start_kernel",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(__name__, _PLACES)

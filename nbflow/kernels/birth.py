@@ -39,19 +39,26 @@ _READ_EARLY = (
 )
 _READ_EARLY_NAMES = frozenset({"HOME", "LANG", "LANGUAGE", "TZ", "VIRTUAL_ENV"})
 
+#: What a kernel is told about its history: parallel ones would fight over one file. As nbclient.
+HISTORY_OPTION = "--HistoryManager.hist_file="
+NO_HISTORY_FILE = f"{HISTORY_OPTION}:memory:"
+
 _LAUNCHER = ["-m", "ipykernel_launcher"]
 
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """An interpreter with its options, and the environment that is read early."""
+    """An interpreter with its options, a kernel's arguments, and the environment read early."""
 
     command: tuple[str, ...]
+    arguments: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, command: Sequence[str], env: Mapping[str, str]) -> "Birth":
-        """Return the birth of a kernel that `command` would start in `env`."""
+    def of(
+        cls, command: Sequence[str], arguments: Sequence[str], env: Mapping[str, str]
+    ) -> "Birth":
+        """Return the birth of a kernel that `command` would start with `arguments` in `env`."""
         early = {
             name: value
             for name, value in env.items()
@@ -59,7 +66,7 @@ class Birth:
         }
         # As IPython sets it before a cell can import matplotlib.
         early.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-        return cls(tuple(command), tuple(sorted(early.items())))
+        return cls(tuple(command), tuple(arguments), tuple(sorted(early.items())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,8 +138,8 @@ class ForkServer:
 
     Parameters
     ----------
-    command
-        The interpreter and its options.
+    command, arguments
+        The interpreter and its options; arguments of IPython's kernel application.
     env
         The server's environment.
     preload
@@ -150,19 +151,23 @@ class ForkServer:
     def __init__(
         self,
         command: Sequence[str],
+        arguments: Sequence[str],
         env: Mapping[str, str],
-        preload: Sequence[str],
+        preload: Iterable[str],
         *,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
         #: The modules that are loaded; `ForkServerEnded` if it does not get that far.
-        self.ready: Future[frozenset[str]] = Future()
+        self.ready: Future[frozenset[str]]
         #: Modules that cannot be imported, and why.
         self.failed: dict[str, str] = {}
         #: Top-level names of all that came with `preload`; complete once it is ready.
         self.packages: frozenset[str] = frozenset()
-        self.preload = frozenset(preload)
+        self.preload: frozenset[str] = frozenset()
+        #: What has been promised of each order to load, in their order.
+        self._readies: deque[Future[frozenset[str]]] = deque()
         self.pid: int | None = None
+        self._configuration: dict[str, int | None] = {}
         self._tick = tick
         self._numbers = itertools.count(1)
         self._forking = _Forking()
@@ -171,8 +176,11 @@ class ForkServer:
         # Guards what the thread and its callers share, and the order of packets.
         self._lock = threading.Lock()
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Lies there when the server comes up.
+        self.load(preload)
+        program = [*command, forkserver.__file__, str(theirs.fileno()), *arguments]
         self._thread = threading.Thread(
-            target=self._live, args=(list(command), dict(env), theirs), name="nbflow-fork-server"
+            target=self._live, args=(program, dict(env), theirs), name="nbflow-fork-server"
         )
         self._thread.daemon = True
         self._thread.start()
@@ -187,13 +195,37 @@ class ForkServer:
         """How many of its forks live."""
         return len(self._forking.living)
 
-    def fork(self, argv: Sequence[str]) -> Future[ForkedProcess]:
-        """Ask for a process that will be a kernel with the options `argv` once it is claimed."""
+    @property
+    def stale(self) -> bool:
+        """Whether IPython's configuration is another one than it has read."""
+        return any(_written_at(path) != at for path, at in self._configuration.items())
+
+    @property
+    def unused(self) -> bool:
+        """Whether it has neither forks nor been asked for any."""
+        return not self._forking.living and not self._forking.asked
+
+    def load(self, modules: Iterable[str]) -> None:
+        """Have it import more, before its next fork; `ready` begins anew.
+
+        Only while it is unused: a module may end it, and all that it has forked.
+        """
+        with self._lock:
+            self.preload |= frozenset(modules)
+            self.ready = Future()
+            if self._ended is not None:
+                self.ready.set_exception(ForkServerEnded(self._ended))
+                return
+            self._readies.append(self.ready)
+            self._send({"preload": sorted(self.preload)})
+
+    def fork(self) -> Future[ForkedProcess]:
+        """Ask for a process that will be a kernel once it is claimed."""
         result: Future[ForkedProcess] = Future()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with self._lock, theirs:
             number = next(self._numbers)
-            order = json.dumps({"fork": number, "argv": list(argv)}).encode()
+            order = json.dumps({"fork": number}).encode()
             self._forking.asked[number] = (result, ours)
             try:
                 socket.send_fds(self._ours, [order], [theirs.fileno()])
@@ -212,9 +244,8 @@ class ForkServer:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def _live(self, command: list[str], env: dict[str, str], theirs: socket.socket) -> None:
+    def _live(self, program: list[str], env: dict[str, str], theirs: socket.socket) -> None:
         with tempfile.TemporaryFile() as log:
-            program = [*command, forkserver.__file__, str(theirs.fileno())]
             try:
                 process = subprocess.Popen(  # noqa: S603 - a kernel specification's interpreter
                     leashed(program, signal.SIGTERM),
@@ -233,7 +264,6 @@ class ForkServer:
                 return
             theirs.close()
             self.pid = process.pid
-            self._send({"preload": sorted(self.preload)})
             self._listen()
             self._ours.close()
             log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
@@ -263,10 +293,11 @@ class ForkServer:
                 self.failed[name] = why
             case {"unfit": name}:
                 self._loading = name
-            case {"ready": loaded, "packages": names}:
+            case {"ready": loaded, "packages": names, "configuration": configuration}:
                 self._loading = None
                 self.packages = frozenset(names)
-                self.ready.set_result(frozenset(loaded))
+                self._configuration = configuration
+                self._readies.popleft().set_result(frozenset(loaded))
             case {"forked": number, "pid": pid}:
                 with self._lock:
                     future, claim = self._forking.asked.pop(number)
@@ -290,12 +321,20 @@ class ForkServer:
             self._ended = what
             asked, self._forking.asked = self._forking.asked, {}
             living, self._forking.living = self._forking.living, {}
+            readies, self._readies = self._readies, deque()
         for process in living.values():
             # It was killed with its server, by it or by the system.
             process.ended(-signal.SIGKILL, what)
         error = ForkServerEnded(what, self._loading)
-        if not self.ready.done():
-            self.ready.set_exception(error)
+        for ready in readies:
+            ready.set_exception(error)
         for future, claim in asked.values():
             claim.close()
             future.set_exception(error)
+
+
+def _written_at(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116 - for a dozen paths, at each start
+    except OSError:
+        return None

@@ -1,22 +1,25 @@
-"""A program that has ipykernel and heavy libraries loaded, and forks kernels: ``forkserver.py FD``.
+"""A program that has ipykernel and heavy libraries loaded, and forks: ``forkserver.py FD ARG...``.
 
-It has one thread and no sockets of ZeroMQ, so that a fork is safe. FD is a socket to its
-owner (`nbflow.kernels.nursery`), on which packets of JSON go both ways:
+It is a kernel that has paused: IPython's own application runs (``ARG...`` are its arguments) up to
+the first step that depends on what a kernel is for, and there it serves. A fork is a process that
+goes on from that step. Up to there it has one thread and no sockets of ZeroMQ, so that a fork
+is safe. FD is a socket to its owner (`nbflow.kernels.forking`), on which packets of JSON go
+both ways:
 
 =======================================  ======================================================
 owner                                    fork server
 =======================================  ======================================================
-``{"preload": [...]}``                   ``{"loading": m}`` before each module that was named,
+``{"preload": [...]}``, first of all     ``{"loading": m}`` before each module that was named,
                                          ``{"failed": m, "why": ...}`` if it cannot be imported,
                                          ``{"unfit": m}`` if it left a thread running (the end),
                                          ``{"ready": [loaded modules], "packages": [top-level
-                                         names that came with them]}``
-``{"fork": n, "argv": [...]}``           ``{"forked": n, "pid": p}``, and in the end
+                                         names that came with them], "configuration": {file of
+                                         IPython's: when it was written, or null}}``
+``{"fork": n}``                          ``{"forked": n, "pid": p}``, and in the end
 and a socket for the claim               ``{"exited": p, "code": c}`` (negative: the signal)
 =======================================  ======================================================
 
-A forked child initialises IPython's application as far as that does not depend on what it will be
-used for, and then waits at its own socket for its *claim*: the connection file, working directory,
+A forked child waits at its own socket for its *claim*: the connection file, working directory,
 environment and descriptors 0 to 2 of a kernel. From there on it is what ``python -m
 ipykernel_launcher`` would be: it leads a session of its own, has no descriptor, signal handler or
 random state of the server's, and runs IPython's own code to the end. A socket that closes
@@ -47,10 +50,16 @@ import select
 import signal
 import socket
 import threading
+from pathlib import Path
 from typing import Any, NamedTuple
 
 _PACKET_BYTES = 65536
 _PR_SET_PDEATHSIG = 1
+_CONFIGURATION = tuple(
+    f"{name}.{kind}"
+    for name in ("ipython_config", "ipython_kernel_config")
+    for kind in ("py", "json")
+)
 
 #: All that a kernel imports while it starts and answers its first cell.
 _KERNEL_MODULES = (
@@ -78,25 +87,46 @@ class Child(NamedTuple):
     """What a forked process is, in its own eyes: one that will be a kernel if it is claimed."""
 
     claim: socket.socket
-    argv: list[str]
     #: Variables that imports have set, as they would have in the kernel.
     env: dict[str, str]
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, arguments: list[str]) -> None:
     """Serve until the owner is gone; in a forked child, be a kernel."""
-    owner = socket.socket(fileno=descriptor)
-    child = _Server(owner).serve()
-    # Past all that is the server's, so that a kernel ends as any Python process does.
-    if child is not None:
-        _be_kernel(child)
+    born = frozenset(os.environ)
+    for name in _KERNEL_MODULES:
+        # A version of ipykernel or IPython may lack one; the kernel then imports what it has.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    from ipykernel.kernelapp import IPKernelApp  # lazy: after the path is in order
+
+    app: Any = IPKernelApp.instance()
+
+    def claimed() -> None:
+        child = _Server(socket.socket(fileno=descriptor), app, born).serve()
+        if child is None:
+            raise SystemExit(0)
+        del app.init_connection_file
+        app.connection_file = _await_claim(child)
+        app.init_connection_file()
+
+    app.init_connection_file = claimed
+    # Parent 1 means: watch no parent (the leash does), and print no notice about Ctrl-C.
+    app.initialize([*arguments, "--IPKernelApp.parent_handle=1"])
+    # Runs before ipykernel's own clean-up, which ends the thread that flushes outputs first, and
+    # then waits for threads that may themselves wait for a flush: ten seconds, now and then.
+    atexit.register(_end_channel_threads, app)
+    app.start()
 
 
 class _Server:
-    def __init__(self, owner: socket.socket) -> None:
+    def __init__(self, owner: socket.socket, app: Any, born: frozenset[str]) -> None:
         self._owner = owner
+        self._born = born
         self._children: set[int] = set()
-        self._env: dict[str, str] = {}
+        #: Top-level names of what every kernel loads.
+        self._kernel_packages = _top_level()
+        self._configuration = _configuration(app)
         self._wakeup, self._wake = socket.socketpair()
         for end in (self._wakeup, self._wake):
             end.setblocking(False)
@@ -108,12 +138,6 @@ class _Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        order = self._received()
-        if order is None or not self._load(order[0]["preload"]):
-            return None
-        # Out of the collector's sight, so that a child's first collection does not copy every page.
-        gc.collect()
-        gc.freeze()
         while not self._ending:
             ready, _, _ = select.select([self._owner, self._wakeup], [], [])
             if self._wakeup in ready:
@@ -129,13 +153,7 @@ class _Server:
     def _end(self, *_: object) -> None:
         self._ending = True
 
-    def _load(self, modules: list[str]) -> bool:
-        born = dict(os.environ)
-        for name in _KERNEL_MODULES:
-            # A version of ipykernel or IPython may lack one; the kernel then imports what it has.
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
-        before = _top_level()
+    def _load(self, modules: list[str]) -> None:
         loaded = []
         for name in modules:
             self._tell({"loading": name})
@@ -147,11 +165,19 @@ class _Server:
             if threading.active_count() > 1:
                 # Threads do not survive a fork, and locks that they hold stay locked for ever.
                 self._tell({"unfit": name})
-                return False
+                self._ending = True
+                return
             loaded.append(name)
-        self._env = {name: value for name, value in os.environ.items() if name not in born}
-        self._tell({"ready": loaded, "packages": sorted(_top_level() - before)})
-        return True
+        self._tell(
+            {
+                "ready": loaded,
+                "packages": sorted(_top_level() - self._kernel_packages),
+                "configuration": self._configuration,
+            }
+        )
+        # Out of the collector's sight, so that a child's first collection does not copy every page.
+        gc.collect()
+        gc.freeze()
 
     def _serve_order(self) -> Child | None:
         order = self._received()
@@ -159,6 +185,9 @@ class _Server:
             self._ending = True
             return None
         request, descriptors = order
+        if "preload" in request:
+            self._load(request["preload"])
+            return None
         claim = socket.socket(fileno=descriptors[0])
         server = os.getpid()
         pid = os.fork()
@@ -167,7 +196,8 @@ class _Server:
                 # Its number will belong to something else, which must not be closed with it.
                 end.detach()
             _become_own_process(server, keep=claim.fileno())
-            return Child(claim, request["argv"], self._env)
+            env = {name: it for name, it in os.environ.items() if name not in self._born}
+            return Child(claim, env)
         claim.close()
         self._children.add(pid)
         self._tell({"forked": request["fork"], "pid": pid})
@@ -200,6 +230,12 @@ class _Server:
                     kill(pid, signal.SIGKILL)
         for pid in self._children:
             os.waitpid(pid, 0)
+
+
+def _configuration(app: Any) -> dict[str, int | None]:
+    """Return where IPython looks for its configuration, and when each file was written (ns)."""
+    paths = [Path(folder, name) for folder in app.config_file_paths for name in _CONFIGURATION]
+    return {str(path): path.stat().st_mtime_ns if path.exists() else None for path in paths}
 
 
 def _top_level() -> set[str]:
@@ -235,27 +271,6 @@ def _seed() -> None:
     tempfile = sys.modules.get("tempfile")
     if tempfile is not None:
         tempfile.__dict__["tempdir"] = None
-
-
-def _be_kernel(child: Child) -> None:
-    """Run IPython's kernel application, and wait on the way for the claim."""
-    from ipykernel.kernelapp import IPKernelApp  # lazy: after the path is in order
-
-    app: Any = IPKernelApp.instance()
-
-    def claimed() -> None:
-        del app.init_connection_file
-        app.connection_file = _await_claim(child)
-        app.init_connection_file()
-
-    # The first step that depends on what the kernel is for; all threads and sockets come after it.
-    app.init_connection_file = claimed
-    # Parent 1 means: watch no parent (the leash does), and print no notice about Ctrl-C.
-    app.initialize([*child.argv, "--IPKernelApp.parent_handle=1"])
-    # Runs before ipykernel's own clean-up, which ends the thread that flushes outputs first, and
-    # then waits for threads that may themselves wait for a flush: ten seconds, now and then.
-    atexit.register(_end_channel_threads, app)
-    app.start()
 
 
 def _end_channel_threads(app: Any) -> None:
@@ -294,4 +309,4 @@ def _await_claim(child: Child) -> str:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2:])

@@ -26,6 +26,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
+from nbflow.kernels.birth import HISTORY_OPTION, NO_HISTORY_FILE
 from nbflow.kernels.errors import KernelStartFailed, describe_exit
 from nbflow.kernels.folders import KernelFolder
 from nbflow.kernels.kernel import Kernel
@@ -166,11 +167,9 @@ class _Start:
 
     async def _launch(self, manager: _Manager, folder: KernelFolder) -> None:
         inherited = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
-        # As nbclient does: parallel kernels would fight over one history file.
-        history = "--HistoryManager.hist_file="
         arguments = list(self.arguments)
-        if is_ipykernel(self.spec) and not any(each.startswith(history) for each in arguments):
-            arguments.append(f"{history}:memory:")
+        if is_ipykernel(self.spec) and not any(it.startswith(HISTORY_OPTION) for it in arguments):
+            arguments.append(NO_HISTORY_FILE)
         with folder.log.open("wb") as log:
             await manager.start_kernel(
                 extra_arguments=arguments,

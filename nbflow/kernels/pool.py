@@ -1,8 +1,9 @@
 """Warm kernels: fork servers, and processes that have been forked before anybody asks.
 
 There is one fork server for each `Birth` that kernels were asked of. It starts with the first
-request, gets a successor when modules are asked for that it has not loaded or when it has died, and
-ends when it has had no kernel for a while.
+request, gets a successor when it has died, when IPython's configuration has changed, or when it has
+kernels and modules are asked for that it has not loaded, and ends when it has had no kernel for a
+while.
 
 Of each kind of kernel some wait ready. How many follows demand: a request that finds none (a
 miss) raises the number by one, up to a limit; a kernel that has waited in vain for long is let go
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -27,6 +29,8 @@ from nbflow.kernels.birth import Birth
 from nbflow.kernels.errors import KernelStartFailed
 from nbflow.kernels.forking import Claim, ForkedProcess, ForkServer, ForkServerEnded
 from nbflow.kernels.preloading import known_unsafe
+
+T = TypeVar("T")
 
 #: Times in a row that a server may end before it is ready, without any module to blame.
 _PATIENCE = 2
@@ -65,7 +69,7 @@ class NoWarmKernel(KernelStartFailed):
 
 @dataclass(slots=True)
 class _Waiting:
-    """Kernels of one kind (server and arguments) that wait to be claimed."""
+    """Kernels of one server that wait to be claimed."""
 
     #: How many should wait.
     wanted: int = 0
@@ -79,7 +83,7 @@ class _Line:
     """The fork servers of one birth: the current one, and what was learned from earlier ones."""
 
     server: ForkServer | None = None
-    waiting: dict[tuple[str, ...], _Waiting] = field(default_factory=dict)
+    waiting: _Waiting = field(default_factory=_Waiting)
     #: Modules that end a server or leave threads.
     unfit: set[str] = field(default_factory=set)
     failures: int = 0
@@ -122,11 +126,7 @@ class WarmPool:
     def stats(self) -> PoolStats:
         """Return what the pool has done so far."""
         with self._lock:
-            idle = sum(
-                len(waiting.ready)
-                for line in self._lines.values()
-                for waiting in line.waiting.values()
-            )
+            idle = sum(len(line.waiting.ready) for line in self._lines.values())
             return msgspec.structs.replace(self._stats, idle=idle)
 
     def count_ordinary(self) -> None:
@@ -142,7 +142,6 @@ class WarmPool:
         self,
         birth: Birth,
         preload: Iterable[str],
-        arguments: tuple[str, ...],
         claim: Claim,
         descriptors: tuple[int, int, int],
     ) -> ForkedProcess:
@@ -154,8 +153,6 @@ class WarmPool:
             Which server it must come from.
         preload
             Modules that should be loaded.
-        arguments
-            Of the kernel application, without the connection file.
         claim, descriptors
             See `ForkedProcess.become`.
 
@@ -172,16 +169,16 @@ class WarmPool:
             if hidden:
                 what = f"{claim.cwd} has a {hidden!r} of its own, which warm kernels have loaded"
                 raise NoWarmKernel("python", what, None)
-            process = self._take(birth, server, arguments)
+            process = self._take(birth, server)
             hit = process is not None
             try:
                 if process is None:
-                    process = await asyncio.wrap_future(server.fork(arguments))
+                    process = await _forked(server)
                 process.become(claim, descriptors)
             except (OSError, ForkServerEnded):
                 # It died while it waited, or its server did.
                 continue
-            self._acquired(birth, server, arguments, hit=hit, took_s=self._clock() - began)
+            self._acquired(birth, server, hit=hit, took_s=self._clock() - began)
             return process
         raise NoWarmKernel("python", "forked kernels end before they can be claimed", None)
 
@@ -203,7 +200,7 @@ class WarmPool:
             with self._lock:
                 server = self._server(birth, env, preload)
             try:
-                await asyncio.wrap_future(server.ready)
+                await _promised(server.ready)
             except ForkServerEnded as error:
                 self._learn(birth, server, error)
             else:
@@ -220,18 +217,23 @@ class WarmPool:
         line.used_at = self._clock()
         wanted = preload - line.unfit
         current = line.server
-        if current is not None and current.alive:
+        if current is not None and current.alive and current.stale:
+            self._retire(line, current)
+        elif current is not None and current.alive:
             if wanted <= current.preload:
                 return current
-            # A successor can do all that this one can.
+            # What takes its place can do all that this one can.
             wanted |= current.preload - line.unfit
+            if current.unused:
+                current.load(wanted)
+                return current
             self._retire(line, current)
         elif current is not None:
             self._count(servers_lost=1)
-            line.waiting.clear()
+            line.waiting = _Waiting()
         # What is not read early is each kernel's own matter.
         born = {**env, **dict(birth.env)}
-        line.server = ForkServer(birth.command, born, sorted(wanted), tick=self._tick)
+        line.server = ForkServer(birth.command, birth.arguments, born, wanted, tick=self._tick)
         self._count(servers_started=1)
         return line.server
 
@@ -243,7 +245,7 @@ class WarmPool:
                 return  # Somebody else has learned it already.
             line.server = None
             self._count(servers_lost=1)
-            if error.culprit is not None:
+            if error.culprit is not None and error.culprit not in line.unfit:
                 line.unfit.add(error.culprit)
                 return
             line.failures += 1
@@ -251,17 +253,14 @@ class WarmPool:
                 line.failures = 0
                 raise NoWarmKernel("python", str(error), None) from error
 
-    def _take(
-        self, birth: Birth, server: ForkServer, arguments: tuple[str, ...]
-    ) -> ForkedProcess | None:
+    def _take(self, birth: Birth, server: ForkServer) -> ForkedProcess | None:
         with self._lock:
             line = self._lines.get(birth)
             if line is None or line.server is not server:
                 return None
-            waiting = line.waiting.get(arguments)
-            while waiting is not None and waiting.ready:
+            while line.waiting.ready:
                 # The one that has waited least is the likeliest to be in the caches still.
-                _, process = waiting.ready.pop()
+                _, process = line.waiting.ready.pop()
                 if process.poll() is None:
                     return process
             return None
@@ -270,7 +269,6 @@ class WarmPool:
         self,
         birth: Birth,
         server: ForkServer,
-        arguments: tuple[str, ...],
         *,
         hit: bool,
         took_s: float,
@@ -282,12 +280,12 @@ class WarmPool:
             line = self._lines.get(birth)
             if line is None or line.server is not server:
                 return
-            waiting = line.waiting.setdefault(arguments, _Waiting())
+            waiting = line.waiting
             if not hit:
                 waiting.wanted = min(self._idle_limit, waiting.wanted + 1)
             for _ in range(waiting.wanted - waiting.coming - len(waiting.ready)):
                 waiting.coming += 1
-                server.fork(arguments).add_done_callback(lambda come: self._came(waiting, come))
+                server.fork().add_done_callback(lambda come: self._came(waiting, come))
 
     def _came(self, waiting: _Waiting, come: "Future[ForkedProcess]") -> None:
         """Put a new process among those that wait."""
@@ -301,8 +299,7 @@ class WarmPool:
         now = self._clock()
         with self._lock:
             for birth, line in list(self._lines.items()):
-                for waiting in line.waiting.values():
-                    self._thin(waiting, now)
+                self._thin(line.waiting, now)
                 unused = line.server is None or line.server.children == 0
                 if unused and now - line.used_at > self._server_idle_s:
                     del self._lines[birth]
@@ -320,16 +317,34 @@ class WarmPool:
             self._count(idle_reaped=1)
 
     def _retire(self, line: _Line, server: ForkServer) -> None:
-        for waiting in line.waiting.values():
-            for _, process in waiting.ready:
-                process.abandon()
-        line.waiting.clear()
+        for _, process in line.waiting.ready:
+            process.abandon()
+        line.waiting = _Waiting()
         self._retired.append(server)
 
     def _count(self, **by: int) -> None:
         with self._lock:
             changed = {name: getattr(self._stats, name) + more for name, more in by.items()}
             self._stats = msgspec.structs.replace(self._stats, **changed)
+
+
+async def _promised(future: Future[T]) -> T:
+    """Await a future that others may await, too: who stops waiting does not cancel it for them."""
+    return await asyncio.shield(asyncio.wrap_future(future))
+
+
+async def _forked(server: ForkServer) -> ForkedProcess:
+    coming = server.fork()
+    try:
+        return await _promised(coming)
+    except asyncio.CancelledError:
+        coming.add_done_callback(_abandon)
+        raise
+
+
+def _abandon(come: Future[ForkedProcess]) -> None:
+    if come.exception() is None:
+        come.result().abandon()
 
 
 def _shadowed(packages: frozenset[str], folder: Path) -> str | None:

@@ -101,12 +101,12 @@ class WarmProvisioner(LocalProvisioner):
             cpus=wishes.cpus,
             nice=wishes.nice,
         )
-        birth = Birth.of(command.interpreter, env)
+        # By its one name here, whatever link to it the specification prefers.
+        interpreter = (sys.executable, *command.interpreter[1:])
+        birth = Birth.of(interpreter, command.other_arguments(), env)
         with open(os.devnull, "r+b") as null:  # noqa: ASYNC230, PTH123 - opens at once
             descriptors = _descriptors(null.fileno(), kwargs)
-            process = await pool.acquire(
-                birth, wishes.preload, command.other_arguments(), claim, descriptors
-            )
+            process = await pool.acquire(birth, wishes.preload, claim, descriptors)
         # It can all that a Popen can, as far as a provisioner uses it.
         self.process = cast("subprocess.Popen[bytes]", process)
         self.warm = True

@@ -4,8 +4,8 @@ papermill's and nbclient's contracts are kept by using their code: papermill inj
 parameters and keeps the metadata, nbclient runs the cells. What is ours is the truth of the
 statuses, the limits, and the way in and out for values that are not JSON.
 
-Each step is a module: `reading`, `parameters`, `execution` (with `guard`, `metadata`
-and `saving`), `outputs` (with `emitted` and `captured`).
+Each step is a module: `reading`, `parameters`, `execution` (with `guard` and `metadata`),
+`saving` (with `splicing`, `writing` and `encoding`), `outputs` (with `emitted` and `captured`).
 """
 
 from nbflow._jsonschema import import_jsonschema

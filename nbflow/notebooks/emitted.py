@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 from nbflow.notebooks.errors import OutputProblem
+from nbflow.notebooks.masking import MASKED, NO_SECRETS, Mask
 
 _SCRAP_PREFIX = "application/scrapbook.scrap."
 _RECORD = "application/papermill.record+json"
@@ -61,16 +61,20 @@ def emitted_files(folder: Path) -> dict[str, Emitted | OutputProblem]:
     return found
 
 
-def scraps(notebook: NotebookNode) -> dict[str, Emitted | OutputProblem]:
-    """Return what scrapbook has glued, and papermill's older records; the last of a name counts."""
+def scraps(notebook: NotebookNode, mask: Mask = NO_SECRETS) -> dict[str, Emitted | OutputProblem]:
+    """Return what scrapbook has glued, and papermill's older records; the last of a name counts.
+
+    A scrap comes as an output of its cell. If it held a secret, it has been masked with the
+    other outputs, and is not what it was.
+    """
     found: dict[str, Emitted | OutputProblem] = {}
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             for mime, payload in output.get("data", {}).items():
                 if mime == _RECORD:
-                    found.update({name: EmittedValue(value) for name, value in payload.items()})
+                    found.update({name: _glued(name, payload[name], mask) for name in payload})
                 elif mime.startswith(_SCRAP_PREFIX):
-                    found[payload["name"]] = _scrap(payload)
+                    found[payload["name"]] = _scrap(payload, mask)
     return found
 
 
@@ -106,24 +110,34 @@ def _read_file(path: Path) -> Emitted | OutputProblem:
             return EmittedFile(path, "file")
 
 
-def _scrap(payload: dict[str, Any]) -> Emitted | OutputProblem:
-    if payload.get("encoder") == "pandas":
+def _scrap(payload: dict[str, Any], mask: Mask) -> Emitted | OutputProblem:
+    glued = _glued(payload["name"], payload["data"], mask)
+    if isinstance(glued, EmittedValue) and payload.get("encoder") == "pandas":
         try:
-            return EmittedTable(base64.b64decode(payload["data"], validate=True))
+            return EmittedTable(base64.b64decode(glued.value, validate=True))
         except ValueError as error:
             return OutputProblem(
                 "OutputNotStorable", f"scrap {payload['name']!r} is no base64 text ({error})"
             )
-    return EmittedValue(payload["data"])
+    return glued
 
 
-def _transformer() -> TransformerManager:
-    return TransformerManager()
+def _glued(name: str, value: Any, mask: Mask) -> EmittedValue | OutputProblem:
+    if mask.active and MASKED in json.dumps(value):
+        return OutputProblem(
+            "OutputHasSecret",
+            f"scrap {name!r} contains a secret, or {MASKED}, by which secrets are masked. Glue "
+            f"something without it",
+        )
+    return EmittedValue(value)
 
 
 def _assigned_names(source: str) -> Iterator[str]:
+    # Lazy: a tenth of a second, which every worker would pay and few notebooks need.
+    from IPython.core.inputtransformer2 import TransformerManager
+
     try:
-        tree = ast.parse(_transformer().transform_cell(source))
+        tree = ast.parse(TransformerManager().transform_cell(source))
     except SyntaxError:
         # Its execution has said so already, or the cell never ran.
         return

@@ -1,8 +1,11 @@
-"""Limits of a running node: time, memory, and somebody's wish to stop it.
+"""Limits of a running node: time, memory, output, and somebody's wish to stop it.
 
 A guard watches beside the cells. When a limit is reached it first decides (`verdict`), and then
 interrupts or kills the kernel; the cell that ran then fails, and whoever ran it finds in the
 verdict why. The first verdict stands, but for a kill, which overrides an interrupt.
+
+An interrupted cell may clean up, and hand on what it has. If no hard limit follows the soft one, it
+has `SOFT_GRACE_S` seconds for that, and is killed then.
 """
 
 import asyncio
@@ -20,6 +23,8 @@ from nbflow.kernels import Kernel
 _MEMORY_POLL_S = 0.5
 #: How long an interrupted cell may clean up when the node is to stop.
 STOP_GRACE_S = 5.0
+#: How long an interrupted cell may clean up when it has reached a limit, and no hard one follows.
+SOFT_GRACE_S = 30.0
 #: How long an interrupt waits for the kernel to begin the cell, before which it has no effect.
 _BEGIN_S = 1.0
 
@@ -42,18 +47,24 @@ class StopRequest:
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """What an attempt may use. `began_at` is the event loop's time when its seconds began."""
+    """What an attempt may use.
+
+    `began_at` is the event loop's time when its seconds began; `grace_s` are the seconds between an
+    interrupt and a kill where no hard limit says when.
+    """
 
     began_at: float
     timeout: Timeout = Timeout()
     memory_bytes: int | None = None
+    grace_s: float = SOFT_GRACE_S
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """Why a guard stepped in."""
+    """Why a guard stepped in. `error` is its name as that of an exception."""
 
     status: Literal["failed", "stopped"]
     reason: Reason
+    error: str
 
 
 class Guard:
@@ -77,22 +88,26 @@ class Guard:
         self.verdict: Verdict | None = None
         #: Set while an interrupt would reach the cell.
         self.interruptible = asyncio.Event()
+        #: Whether the cell that runs now, or has just ended, has been interrupted by this guard.
+        self.struck = False
         self._kernel = kernel
         self._bounds = bounds
         self._stop = stop
         self._place = place
-        self._watches: list[asyncio.Task[None]] = []
+        self._watches: set[asyncio.Task[None]] = set()
+        #: Those of `_watches` that concern the running cell only.
+        self._cell_watches: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        timeout = self._bounds.timeout
-        watches: list[Coroutine[Any, Any, None]] = [self._watch_stop()]
+        timeout, began_at = self._bounds.timeout, self._bounds.began_at
+        self._watch(self._watch_stop())
         if timeout.soft is not None:
-            watches.append(self._watch_soft(timeout.soft))
+            lonely = timeout.hard is None
+            self._watch(self._watch_soft("soft timeout", timeout.soft, began_at, lonely=lonely))
         if timeout.hard is not None:
-            watches.append(self._watch_hard(timeout.hard))
+            self._watch(self._watch_hard("hard timeout", timeout.hard, began_at))
         if self._bounds.memory_bytes is not None:
-            watches.append(self._watch_memory(self._bounds.memory_bytes))
-        self._watches = [asyncio.create_task(watch) for watch in watches]
+            self._watch(self._watch_memory(self._bounds.memory_bytes))
         return self
 
     async def __aexit__(
@@ -107,16 +122,63 @@ class Guard:
             if isinstance(result, Exception) and error is None:
                 raise result
 
-    async def _watch_soft(self, limit_s: float) -> None:
-        await self._until(limit_s)
-        message = f"interrupted after {limit_s:g} s (soft timeout) {self._place()}"
-        self._decide("failed", Reason("timed_out", message))
-        await self._interrupt()
+    def begin_cell(self) -> None:
+        """Limit the cell that begins now."""
+        self.struck = False
+        timeout, now = self._bounds.timeout, asyncio.get_running_loop().time()
+        watches: list[Coroutine[Any, Any, None]] = []
+        if timeout.cell_soft is not None:
+            lonely = timeout.cell_hard is None
+            what = "soft timeout of a cell"
+            watches.append(self._watch_soft(what, timeout.cell_soft, now, lonely=lonely))
+        if timeout.cell_hard is not None:
+            watches.append(self._watch_hard("hard timeout of a cell", timeout.cell_hard, now))
+        self._cell_watches = [self._watch(watch) for watch in watches]
 
-    async def _watch_hard(self, limit_s: float) -> None:
-        await self._until(limit_s)
-        message = f"killed after {limit_s:g} s (hard timeout) {self._place()}"
-        self._decide("failed", Reason("timed_out", message), final=True)
+    def end_cell(self) -> None:
+        """Let the limits of the cell go; it has ended."""
+        self.interruptible.clear()
+        for watch in self._cell_watches:
+            watch.cancel()
+
+    def fail(self, error: str, message: Callable[[str], str]) -> None:
+        """Let the node fail: interrupt its cell, and kill it if it does not end.
+
+        Parameters
+        ----------
+        error
+            The name of what went wrong, as that of an exception.
+        message
+            Is given the place, and returns what went wrong and what to do.
+        """
+        reason = Reason("error", message(self._place()))
+        self._decide("failed", reason, error)
+        self._cell_watches.append(self._watch(self._end_softly(reason, error, lonely=True)))
+
+    async def _watch_soft(
+        self, what: str, limit_s: float, began_at: float, *, lonely: bool
+    ) -> None:
+        await _until(began_at + limit_s)
+        message = f"interrupted after {limit_s:g} s ({what}) {self._place()}"
+        reason = Reason("timed_out", message)
+        self._decide("failed", reason, "TimedOut")
+        await self._end_softly(reason, "TimedOut", lonely=lonely)
+
+    async def _end_softly(self, reason: Reason, error: str, *, lonely: bool) -> None:
+        """Interrupt; and kill after a grace, if no hard limit will."""
+        await self._interrupt()
+        if not lonely:
+            return
+        grace_s = self._bounds.grace_s
+        await asyncio.sleep(grace_s)
+        message = f"{reason.message}, and killed {grace_s:g} s later: the interrupt did not end it"
+        self._decide("failed", Reason(reason.kind, message), error, final=True)
+        await self._kernel.kill()
+
+    async def _watch_hard(self, what: str, limit_s: float, began_at: float) -> None:
+        await _until(began_at + limit_s)
+        message = f"killed after {limit_s:g} s ({what}) {self._place()}"
+        self._decide("failed", Reason("timed_out", message), "TimedOut", final=True)
         await self._kernel.kill()
 
     async def _watch_memory(self, limit_bytes: int) -> None:
@@ -128,12 +190,12 @@ class Guard:
             f"killed {self._place()}: its processes used {_megabytes(used)}, the limit is "
             f"{_megabytes(limit_bytes)}. Raise `memory`, or let the notebook load less at a time"
         )
-        self._decide("failed", Reason("out_of_memory", message), final=True)
+        self._decide("failed", Reason("out_of_memory", message), "OutOfMemory", final=True)
         await self._kernel.kill()
 
     async def _watch_stop(self) -> None:
         await self._stop.asked.wait()
-        self._decide("stopped", Reason("interrupted", f"stopped {self._place()}"))
+        self._decide("stopped", Reason("interrupted", f"stopped {self._place()}"), "Stopped")
         await self._interrupt()
         try:
             async with asyncio.timeout(STOP_GRACE_S):
@@ -146,18 +208,36 @@ class Guard:
         try:
             async with asyncio.timeout(_BEGIN_S):
                 await self.interruptible.wait()
+            self.struck = True
         except TimeoutError:
             pass  # A kernel that does not say when it begins a cell, or has none to run.
         await self._kernel.interrupt()
 
-    async def _until(self, limit_s: float) -> None:
-        await asyncio.sleep(self._bounds.began_at + limit_s - asyncio.get_running_loop().time())
+    def _watch(self, watch: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # Cells come and go; only the watches that still matter are kept.
+        self._watches = {each for each in self._watches if not _is_over(each)}
+        task = asyncio.create_task(watch)
+        self._watches.add(task)
+        return task
 
     def _decide(
-        self, status: Literal["failed", "stopped"], reason: Reason, *, final: bool = False
+        self,
+        status: Literal["failed", "stopped"],
+        reason: Reason,
+        error: str,
+        *,
+        final: bool = False,
     ) -> None:
         if self.verdict is None or (final and self.verdict.status == "failed"):
-            self.verdict = Verdict(status, reason)
+            self.verdict = Verdict(status, reason, error)
+
+
+async def _until(time_s: float) -> None:
+    await asyncio.sleep(time_s - asyncio.get_running_loop().time())
+
+
+def _is_over(watch: asyncio.Task[None]) -> bool:
+    return watch.done() and (watch.cancelled() or watch.exception() is None)
 
 
 def _megabytes(size_bytes: int) -> str:

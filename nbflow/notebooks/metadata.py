@@ -1,12 +1,14 @@
 """The progress of a notebook, written into its metadata as papermill does it.
 
 papermill's own `NotebookExecutionManager` fills in the fields. Two things differ. It saves after
-every change; here a save is only suggested. And at the end it calls every cell completed
-that it did not see fail; here a cell that did not run stays ``pending``.
+every change; here it is only told which cell has changed. And at the end it calls every cell
+completed that it did not see fail; here a cell that did not run stays ``pending``, and one that was
+not seen to end has failed.
 """
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -33,7 +35,12 @@ class Metadata(NotebookExecutionManager):  # type: ignore[misc]
     clock
         Seconds since the epoch.
     changed
-        Called after every change.
+        Called after every change, with an index: cells from there on may differ; the number
+        of cells if only the notebook's own metadata does.
+    important
+        Called instead where people should see the change at once: a cell has failed.
+    shown
+        Of papermill's manager: ``progress_bar``, ``log_output``.
     """
 
     def __init__(
@@ -41,42 +48,71 @@ class Metadata(NotebookExecutionManager):  # type: ignore[misc]
         notebook: NotebookNode,
         *,
         clock: Callable[[], float],
-        changed: Callable[[], None],
+        changed: Callable[[int], None],
+        important: Callable[[int], None] | None = None,
+        **shown: Any,
     ) -> None:
         self._clock = clock
         self._changed = changed
-        super().__init__(notebook, progress_bar=False)
+        self._important = important or changed
+        super().__init__(notebook, **{"progress_bar": False, **shown})
 
     def now(self) -> datetime:
         """Return the time of the clock."""
         return datetime.fromtimestamp(self._clock(), UTC)
 
+    def changed(self, first: int) -> None:
+        """Tell that cells from `first` on may differ."""
+        self._changed(first)
+
     def save(self, **_: object) -> None:
-        """Suggest a save."""
-        self._changed()
+        """Do nothing: where papermill calls this, what has changed is told as well."""
 
     def notebook_start(self, **_: object) -> None:
         """Mark every cell as pending, and drop what an earlier execution left."""
         for cell in self.nb.cells:
             cell.metadata.pop("execution", None)
         super().notebook_start()
+        self._changed(0)
 
-    def notebook_complete(self, **_: object) -> None:
-        """Note the end; the cells' statuses are true as they are."""
-        end = self.now()
-        self.nb.metadata.papermill["end_time"] = end.isoformat()
-        self.nb.metadata.papermill["duration"] = (end - self.start_time).total_seconds()
-        self._changed()
+    def cell_start(self, cell: NotebookNode, cell_index: int = 0, **_: object) -> None:
+        """Note that a cell begins."""
+        super().cell_start(cell, cell_index)
+        self._changed(cell_index)
+
+    def cell_complete(self, cell: NotebookNode, cell_index: int = 0, **_: object) -> None:
+        """Note that a cell has ended: completed, if it has not failed."""
+        super().cell_complete(cell, cell_index)
+        failed = cell.metadata.papermill["status"] == self.FAILED
+        (self._important if failed else self._changed)(cell_index)
 
     def cell_failed(self, index: int) -> None:
         """Note that a cell failed, now."""
         self.cell_exception(self.nb.cells[index], cell_index=index)
         self.cell_complete(self.nb.cells[index], cell_index=index)
 
+    def notebook_complete(self, **_: object) -> None:
+        """Note the end. A cell that still runs was broken off; the others' statuses are true."""
+        for index, cell in enumerate(self.nb.cells):
+            if cell.metadata.get("papermill", {}).get("status") == self.RUNNING:
+                self.cell_failed(index)
+        end = self.now()
+        self.nb.metadata.papermill["end_time"] = end.isoformat()
+        self.nb.metadata.papermill["duration"] = (end - self.start_time).total_seconds()
+        self._changed(len(self.nb.cells))
 
-def prepare(notebook: NotebookNode, input_path: str, output_path: str | None) -> NotebookNode:
-    """Note the paths, and remove the error marks of an earlier execution."""
-    prepared: NotebookNode = prepare_notebook_metadata(notebook, input_path, output_path)
+
+def prepare(
+    notebook: NotebookNode,
+    input_path: str,
+    output_path: str | None,
+    *,
+    report_mode: bool = False,
+) -> NotebookNode:
+    """Note the paths, remove the error marks of an earlier execution, and hide sources if asked."""
+    prepared: NotebookNode = prepare_notebook_metadata(
+        notebook, input_path, output_path, report_mode
+    )
     unmarked: NotebookNode = remove_error_markers(prepared)
     return unmarked
 

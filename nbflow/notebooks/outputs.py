@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from nbformat import NotebookNode
 
-from nbflow.core.values import INLINE_LIMIT_BYTES, Artifact, ArtifactKind, Inline, Value
+from nbflow.core.values import INLINE_LIMIT_BYTES, ArtifactKind, Inline, Value
 from nbflow.kernels import Kernel
 from nbflow.notebooks.captured import CapturedEntry, capture_variables
 from nbflow.notebooks.emitted import (
@@ -25,7 +25,8 @@ from nbflow.notebooks.emitted import (
     tagged_names,
 )
 from nbflow.notebooks.errors import OutputProblem
-from nbflow.notebooks.keeping import keep_value
+from nbflow.notebooks.keeping import keep_value, refuse_secrets
+from nbflow.notebooks.masking import NO_SECRETS, Mask
 from nbflow.ports import ArtifactStore
 
 
@@ -47,9 +48,12 @@ class Collected(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-def collect_emitted(notebook: NotebookNode, folder: Path) -> Collected:
-    """Return what `notebook` has emitted so far, also into the outputs folder `folder`."""
-    return Collected({**scraps(notebook), **emitted_files(folder)})
+def collect_emitted(notebook: NotebookNode, folder: Path, mask: Mask = NO_SECRETS) -> Collected:
+    """Return what `notebook` has emitted so far, also into the outputs folder `folder`.
+
+    `mask` has been applied to the outputs of its cells.
+    """
+    return Collected({**scraps(notebook, mask), **emitted_files(folder)})
 
 
 async def collect(
@@ -60,6 +64,7 @@ async def collect(
     kernel: Kernel,
     python: bool,
     staging: Path,
+    mask: Mask = NO_SECRETS,
 ) -> Collected:
     """Return all outputs of a notebook whose cells have run.
 
@@ -77,13 +82,15 @@ async def collect(
         Whether its variables can be captured.
     staging
         An empty folder for the values of variables.
+    mask
+        Has been applied to the outputs of its cells.
 
     Raises
     ------
     KernelDied, EvaluationFailed
         If the kernel does not give its variables.
     """
-    emitted = collect_emitted(notebook, folder).emitted
+    emitted = collect_emitted(notebook, folder, mask).emitted
     if not python:
         hint = "In this language, a notebook hands on files in the folder $NBFLOW_OUTPUTS"
         return Collected(emitted, hint=hint)
@@ -97,8 +104,10 @@ async def collect(
     return Collected(emitted, present, staging)
 
 
-def keep(collected: Collected, wanted: Iterable[str], store: ArtifactStore) -> Kept:
-    """Store what was collected, durably. Blocks.
+def keep(
+    collected: Collected, wanted: Iterable[str], store: ArtifactStore, mask: Mask = NO_SECRETS
+) -> Kept:
+    """Store what was collected, durably, but for what holds a secret. Blocks.
 
     Raises
     ------
@@ -107,40 +116,35 @@ def keep(collected: Collected, wanted: Iterable[str], store: ArtifactStore) -> K
     """
     outputs: dict[str, Value] = {}
     problems: list[OutputProblem] = []
-    for name, emitted in collected.emitted.items():
-        _sort_in(name, _keep_emitted(name, emitted, store), outputs, problems)
-    for name, entry in collected.captured.items():
-        kept = _keep_captured(name, entry, collected.folder, store)
-        _sort_in(name, kept, outputs, problems)
+    for name, found in {**collected.emitted, **collected.captured}.items():
+        try:
+            outputs[name] = (
+                _keep_captured(name, found, collected.folder, store, mask)
+                if isinstance(found, CapturedEntry)
+                else _keep_emitted(name, found, store, mask)
+            )
+        except OutputProblem as problem:
+            problems.append(problem)
     known = {*collected.emitted, *collected.captured}
     problems += [_missing(name, (), collected.hint) for name in wanted if name not in known]
     return Kept(outputs, tuple(problems))
 
 
-def _sort_in(
-    name: str,
-    kept: Value | OutputProblem,
-    outputs: dict[str, Value],
-    problems: list[OutputProblem],
-) -> None:
-    if isinstance(kept, OutputProblem):
-        problems.append(kept)
-    else:
-        outputs[name] = kept
-
-
 def _keep_emitted(
-    name: str, emitted: Emitted | OutputProblem, store: ArtifactStore
-) -> Value | OutputProblem:
+    name: str, emitted: Emitted | OutputProblem, store: ArtifactStore, mask: Mask
+) -> Value:
     match emitted:
         case OutputProblem():
-            return emitted
+            raise emitted
         case EmittedValue(value):
-            return keep_value(value, store)
+            return keep_value(name, value, store, mask)
         case EmittedTable(data):
+            refuse_secrets(name, "parquet", data, mask)
             return store.put(data, "parquet", type_name="pandas.DataFrame", preview=name)
         case EmittedFile(path, kind):
-            return store.put_file(path, kind, type_name=_TYPE_NAMES[kind], preview=path.name)
+            refuse_secrets(name, kind, path, mask)
+            preview = mask.text(path.name)
+            return store.put_file(path, kind, type_name=_TYPE_NAMES[kind], preview=preview)
 
 
 _TYPE_NAMES = {
@@ -152,23 +156,24 @@ _TYPE_NAMES = {
 
 
 def _keep_captured(
-    name: str, entry: CapturedEntry, folder: Path, store: ArtifactStore
-) -> Value | OutputProblem:
+    name: str, entry: CapturedEntry, folder: Path, store: ArtifactStore, mask: Mask
+) -> Value:
     if entry.error:
-        return OutputProblem(
+        raise OutputProblem(
             "OutputNotStorable",
             f"output {name!r} is a value of type {entry.type}, which cannot be stored "
             f"({entry.error}). Hand on something else (what it was made from, or the path of a "
             f"file), or do not ask for it",
         )
     if entry.file is None:
-        return _missing(name, entry.near, "")
+        raise _missing(name, entry.near, "")
     path = folder / entry.file
+    refuse_secrets(name, entry.kind, path, mask)
     if entry.kind == "json" and path.stat().st_size <= INLINE_LIMIT_BYTES:
         return Inline(json.loads(path.read_bytes()))
     kind = msgspec.convert(entry.kind, ArtifactKind)
-    kept: Artifact = store.put_file(path, kind, type_name=entry.type, preview=entry.preview)
-    return kept
+    preview = mask.text(entry.preview)
+    return store.put_file(path, kind, type_name=entry.type, preview=preview)
 
 
 def _missing(name: str, near: Iterable[str], hint: str) -> OutputProblem:

@@ -49,8 +49,12 @@ def read_notebook(data: bytes, source: str) -> NotebookNode:
     return notebook
 
 
-def choose_kernel(notebook: NotebookNode, override: str | None) -> KernelChoice:
+def choose_kernel(
+    notebook: NotebookNode, override: str | None, language: str | None = None
+) -> KernelChoice:
     """Return the kernel that `notebook` is to run in, `override` before its own metadata.
+
+    So does `language`, in which its parameters are written.
 
     Raises
     ------
@@ -61,18 +65,10 @@ def choose_kernel(notebook: NotebookNode, override: str | None) -> KernelChoice:
     metadata: dict[str, Any] = notebook.metadata
     spec = metadata.get("kernelspec", {})
     name = override or spec.get("name") or DEFAULT_KERNEL
+    if language:
+        return KernelChoice(name, language)
     language = metadata.get("language_info", {}).get("name") or spec.get("language")
     if override or not language:
         # The notebook speaks of another kernel, or not at all.
         language = kernel_language(name)
     return KernelChoice(name, language)
-
-
-def to_bytes(notebook: NotebookNode) -> bytes:
-    """Return `notebook` as the content of an ``.ipynb`` file.
-
-    It is not validated again, which for a long notebook would take longer than its cells.
-    """
-    text: str = nbformat.v4.writes(notebook)
-    # Half a character, as a kernel may send it, is no UTF-8; escaped, it is JSON.
-    return f"{text}\n".encode(errors="backslashreplace")

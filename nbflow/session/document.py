@@ -9,7 +9,19 @@ from typing import Any
 from nbflow.core.machine import NodeRun
 from nbflow.core.spec import NotebookCode
 from nbflow.core.states import RUN_ENDED, NodeState, RunStatus
-from nbflow.core.values import Artifact, Fields, Inline, Items, Value
+from nbflow.core.values import (
+    Artifact,
+    Binding,
+    Fields,
+    FromOutput,
+    FromParam,
+    Inline,
+    Items,
+    Secret,
+    SecretText,
+    Text,
+    Value,
+)
 from nbflow.core.view import RunView
 from nbflow.driver.tasks import notebook_path
 
@@ -74,13 +86,14 @@ def node_document(view: RunView, name: str, now: float) -> dict[str, Any]:
 def executed_notebook(view: RunView, name: str) -> str | None:
     """Return the path of the executed notebook for people, once an attempt has written it."""
     node: NodeRun = view.run[name]
-    if not isinstance(view.run.graph.nodes[name].code, NotebookCode) or node.started_at is None:
+    code = view.run.graph.nodes[name].code
+    if not isinstance(code, NotebookCode) or node.started_at is None:
         return None
-    return str(notebook_path(view.run.output_dir, name))
+    return str(notebook_path(view.run.output_dir, name, code))
 
 
 def value_document(value: Value) -> dict[str, Any]:
-    """Return an output's description; small JSON stands in it as it is."""
+    """Return a value's description; small JSON stands in it as it is, a secret as its reference."""
     match value:
         case Inline(plain):
             return {"kind": "json", "value": plain}
@@ -100,10 +113,12 @@ def value_document(value: Value) -> dict[str, Any]:
         case Fields(fields):
             described = {key: value_document(_resolved(item)) for key, item in fields.items()}
             return {"kind": "mapping", "fields": described}
+        case Secret() | SecretText():
+            return {"kind": "secret", "reference": str(value)}
 
 
-def _resolved(value: object) -> Value:
-    assert isinstance(value, (Inline, Artifact, Items, Fields)), f"{value} is not resolved"
+def _resolved(value: Binding) -> Value:
+    assert not isinstance(value, (FromParam, FromOutput, Text)), f"{value} is not resolved"
     return value
 
 

@@ -4,7 +4,8 @@ import os
 import random
 import time
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,12 @@ from nbflow.core.errors import DefinitionError, Problem
 from nbflow.core.graph import Graph
 from nbflow.core.ids import is_run_id, new_run_id
 from nbflow.definition.builder import FlowBuilder
+from nbflow.session.importing import without_collection
 from nbflow.session.picture import Picture
 
 if TYPE_CHECKING:
     from nbflow.cluster.connecting import Target
+    from nbflow.core.attempts import Printed
     from nbflow.session.run import Run
 
 
@@ -79,11 +82,16 @@ class Flow(FlowBuilder):
         home: str | os.PathLike[str] | None = None,
         output_dir: str | os.PathLike[str] | None = None,
         run_id: str | None = None,
+        listen: "Callable[[Printed], None] | None" = None,
         **given: Any,
     ) -> "Run":
-        """Start the flow and return its handle at once; arguments and errors as of `run`."""
+        """Start the flow and return its handle at once; arguments and errors as of `run`.
+
+        `listen` is called with what cells print while they run. It is telemetry: what comes too
+        fast is cut. The call comes from the run's own thread, and must neither block nor raise.
+        """
         wanted = {**(params or {}), **given}
-        return self._started(wanted, cluster, workers, home, output_dir, run_id)
+        return self._started(wanted, cluster, workers, home, output_dir, run_id, listen)
 
     def graph(self) -> Picture:
         """Return the flow's graph; it displays itself."""
@@ -97,22 +105,27 @@ class Flow(FlowBuilder):
         home: str | os.PathLike[str] | None,
         output_dir: str | os.PathLike[str] | None,
         run_id: str | None,
+        listen: "Callable[[Printed], None] | None" = None,
     ) -> "Run":
         # Lazy: a flow that is only checked or drawn needs neither Dask nor a database.
-        from nbflow.session import launching
-        from nbflow.session.home import chosen
-        from nbflow.session.run import AtExit, Run
+        with without_collection():
+            from nbflow.session import launching
+            from nbflow.session.home import chosen
 
+        kinds = Counter(node.kind for node in self.nodes)
         request = launching.Request(
             run=self._run_id(run_id),
-            target=launching.target_of(cluster, workers, len(self.nodes)),
+            target=launching.target_of(cluster, workers, kinds),
             home=chosen(home, Path(self.draft.folder), os.environ),
             output_dir=None if output_dir is None else Path(output_dir),
-            has_notebooks=any(node.kind == "notebook" for node in self.nodes),
+            kinds=kinds,
+            listen=listen,
         )
         launch, opened, prepared = launching.launch(
             lambda kernels: self.prepare(wanted, kernels=kernels), request
         )
+        from nbflow.session.run import AtExit, Run  # lazy, and last: the run goes on meanwhile
+
         for problem in prepared.warnings:
             warnings.warn(str(problem), stacklevel=3)  # at the caller of `run` or `start`
         AtExit(launch)

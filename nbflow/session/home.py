@@ -9,13 +9,16 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from nbflow.artifacts import FileStore
 from nbflow.core.errors import JournalError, UnknownRun
-from nbflow.journal import SqlJournal
 from nbflow.ports import RunRow
+
+if TYPE_CHECKING:
+    from nbflow.journal import SqlJournal
 
 #: Name of the folder that is a home by default.
 FOLDER = ".nbflow"
@@ -35,7 +38,7 @@ class Home:
         The adapters that are open on it.
     """
 
-    def __init__(self, folder: Path, journal: SqlJournal, store: FileStore) -> None:
+    def __init__(self, folder: Path, journal: "SqlJournal", store: FileStore) -> None:
         self.folder = folder
         self.journal = journal
         self.store = store
@@ -51,6 +54,9 @@ class Home:
         NewerSchema
             If a newer nbflow has written it.
         """
+        # Lazy: SQLAlchemy can be loaded while the workers of a new run start.
+        from nbflow.journal import SqlJournal
+
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from nbflow.cluster import DaskCluster
 from nbflow.cluster.connecting import Target
 from nbflow.core import machine
-from nbflow.core.attempts import Report
+from nbflow.core.attempts import Printed, Report
 from nbflow.core.view import RunView
 from nbflow.driver import Driver, Surroundings
 from nbflow.driver.stimuli import CancelAsked, Stimulus, StopAsked
@@ -45,10 +45,19 @@ class Launch:
         The cluster.
     clock
         Seconds since the epoch.
+    listen
+        Called with what cells print, in the launch's thread: it must not block, nor raise.
     """
 
-    def __init__(self, target: Target, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        clock: Callable[[], float] = time.time,
+        listen: Callable[[Printed], None] | None = None,
+    ) -> None:
         self._clock = clock
+        self._listen = listen
         self._cluster = DaskCluster(target, clock=clock)
         self._home: Future[Home | None] = Future()
         self._claimed: Future[Claimed | None] = Future()
@@ -183,4 +192,5 @@ class Launch:
             clock=self._clock,
             rng=random.Random(),
             on_change=self.change.notify,
+            on_printed=self._listen,
         )

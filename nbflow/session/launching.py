@@ -6,26 +6,37 @@ run is driven.
 """
 
 import dataclasses
+import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from nbflow._version import __version__
 from nbflow.cluster import Embedded
 from nbflow.cluster.connecting import Target
 from nbflow.core import machine
+from nbflow.core.attempts import Printed
 from nbflow.core.errors import ClusterError, DefinitionError, OutputFolderError, Problem
 from nbflow.core.events import RunCreated
 from nbflow.core.spec import FlowSpec
-from nbflow.definition.preparation import Prepared
 from nbflow.driver.lease import LEASE_TTL_S
-from nbflow.kernels import kernel_names
 from nbflow.ports import ClusterInfo
 from nbflow.session.fitness import unfit_for
 from nbflow.session.home import Home, driver_name, is_dead
 from nbflow.session.launch import Claimed, Launch
+
+if TYPE_CHECKING:
+    from nbflow.definition.preparation import Prepared
+
+
+#: Kernels that one worker of an embedded cluster looks after, where it has nothing else to do.
+_KERNELS_PER_WORKER = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +50,14 @@ class Request:
     home: Path
     #: Folder of the executed notebooks; None for the home's own.
     output_dir: Path | None
-    #: Whether the flow needs kernels, so that it matters which there are.
-    has_notebooks: bool
+    #: How many nodes there are of each kind.
+    kinds: Mapping[str, int]
+    #: Receives what cells print; see `Launch`.
+    listen: Callable[[Printed], None] | None = None
 
 
-def target_of(cluster: Target | None, workers: int | None, nodes: int) -> Target:
-    """Return the cluster that the arguments of `Flow.run` mean.
+def target_of(cluster: Target | None, workers: int | None, kinds: Mapping[str, int]) -> Target:
+    """Return the cluster that the arguments of `Flow.run` mean, for a flow of such nodes.
 
     Raises
     ------
@@ -52,21 +65,33 @@ def target_of(cluster: Target | None, workers: int | None, nodes: int) -> Target
         If both a cluster and a number of workers are given.
     """
     if cluster is None:
-        size = Embedded(workers=workers)
-        if workers is None:
-            # More workers than nodes would only cost their start.
-            size = Embedded(workers=max(1, min(size.sized()[0], nodes)))
-        return size
-    if workers is not None:
+        cluster = Embedded(workers=workers)
+    elif workers is not None:
         raise ClusterError(
             "workers= is for the embedded cluster; a cluster that is given has its own workers"
         )
-    return cluster
+    return _fitted(cluster, kinds) if isinstance(cluster, Embedded) else cluster
+
+
+def _fitted(size: Embedded, kinds: Mapping[str, int]) -> Embedded:
+    """Return `size` with what it leaves open as the flow needs it."""
+    ready = msgspec.structs.replace(size, kernels=kinds.get("notebook", 0) > 0)
+    if size.workers is not None or size.threads is not None:
+        return ready
+    workers, threads = size.sized()
+    if not kinds.get("function", 0):
+        # Kernels are processes of their own, of which one worker looks after several.
+        slots = workers * threads
+        workers = math.ceil(slots / _KERNELS_PER_WORKER)
+        threads = math.ceil(slots / workers)
+    # More workers than nodes would only cost their start.
+    workers = max(1, min(workers, sum(kinds.values())))
+    return msgspec.structs.replace(ready, workers=workers, threads=threads)
 
 
 def launch(
-    prepare: Callable[[frozenset[str] | None], Prepared], request: Request
-) -> tuple[Launch, Home, Prepared]:
+    prepare: Callable[[frozenset[str] | None], "Prepared"], request: Request
+) -> tuple[Launch, Home, "Prepared"]:
     """Create a run and drive it from this process.
 
     Parameters
@@ -83,12 +108,12 @@ def launch(
     nbflow.core.errors.NbflowError
         If the cluster or the home cannot be used.
     """
-    starting = Launch(request.target)
+    starting = Launch(request.target, listen=request.listen)
     home: Home | None = None
     try:
         if isinstance(request.target, Embedded):
             # While the workers start, the flow is checked; their kernels are this program's.
-            prepared = prepare(kernel_names() if request.has_notebooks else None)
+            prepared = prepare(_own_kernels() if request.kinds.get("notebook") else None)
             home = Home.open(request.home)
             info = starting.survey(home)
         else:
@@ -96,7 +121,7 @@ def launch(
             prepared = prepare(None)
             home = Home.open(request.home)
             info = starting.survey(home)
-            if request.has_notebooks:
+            if request.kinds.get("notebook"):
                 prepared = prepare(info.kernels)
         embedded = isinstance(request.target, Embedded)
         doubts = require_fit(prepared.spec, info, embedded=embedded)
@@ -112,7 +137,13 @@ def launch(
     return starting, home, prepared
 
 
-def _create(home: Home, prepared: Prepared, request: Request) -> None:
+def _own_kernels() -> frozenset[str]:
+    from nbflow.kernels import kernel_names  # lazy: jupyter_client is loaded while workers start
+
+    return kernel_names()
+
+
+def _create(home: Home, prepared: "Prepared", request: Request) -> None:
     """Write a run's artifacts, and then its first record."""
     for data in prepared.blobs.values():
         home.store.put(data, "pickle")
@@ -175,7 +206,7 @@ def resume(home: Home, run: str, cluster: Target | None, workers: int | None) ->
     claimed = claim(home, run, time.time)
     spec = claimed.run.graph.spec
     try:
-        target = target_of(cluster, workers, len(spec.nodes))
+        target = target_of(cluster, workers, Counter(node.kind for node in spec.nodes))
         starting = Launch(target)
         try:
             require_fit(spec, starting.survey(home), embedded=isinstance(target, Embedded))

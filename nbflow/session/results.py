@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbflow import guest
 from nbflow._jsonschema import import_jsonschema
@@ -11,9 +11,11 @@ from nbflow.core.events import ErrorInfo, Record
 from nbflow.core.machine import NodeRun
 from nbflow.core.states import NodeState, Reason
 from nbflow.core.values import Artifact, Fields, Inline, Items, Value
-from nbflow.journal import SqlJournal
 from nbflow.session.document import executed_notebook, value_document
 from nbflow.session.sources import Source
+
+if TYPE_CHECKING:
+    from nbflow.journal import SqlJournal
 
 
 class Outputs(Mapping[str, Any]):
@@ -69,7 +71,7 @@ class NodeHandle:
         Where its state, its story and its values are.
     """
 
-    def __init__(self, name: str, source: Source, journal: SqlJournal, store: FileStore) -> None:
+    def __init__(self, name: str, source: Source, journal: "SqlJournal", store: FileStore) -> None:
         self.name = name
         self._source = source
         self._journal = journal
@@ -113,17 +115,23 @@ class NodeHandle:
     @property
     def notebook(self) -> Any:
         """The executed notebook as a `nbformat.NotebookNode`; None if there is none yet."""
+        data = self.notebook_bytes
+        if data is None:
+            return None
         import_jsonschema()
         import nbformat  # lazy: a script that only looks at outputs does not need it
 
+        return nbformat.reads(data.decode(), as_version=4)
+
+    @property
+    def notebook_bytes(self) -> bytes | None:
+        """The executed notebook as the content of a file; None if there is none yet."""
         kept = self._node.notebook
         # While an attempt runs, what is kept is an earlier one's.
         if kept is not None and self._node.state is not NodeState.RUNNING:
-            return nbformat.reads(self._store.get(kept.digest).decode(), as_version=4)
+            return self._store.get(kept.digest)
         path = self.notebook_path
-        if path is None or not path.is_file():
-            return None
-        return nbformat.read(path, as_version=4)
+        return path.read_bytes() if path is not None and path.is_file() else None
 
     @property
     def story(self) -> list[Record]:

@@ -6,13 +6,15 @@ Both give a `RunView` at any moment, from any thread, and let a thread wait for 
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from nbflow.core import machine
 from nbflow.core.states import RUN_ENDED
 from nbflow.core.view import RunView
-from nbflow.journal import SqlJournal
 from nbflow.session.home import is_driven
+
+if TYPE_CHECKING:
+    from nbflow.journal import SqlJournal
 
 #: How often a run that another process drives is looked at, in seconds.
 POLL_S = 0.2
@@ -62,7 +64,7 @@ class Followed:
         Seconds since the epoch, to judge leases by.
     """
 
-    def __init__(self, journal: SqlJournal, run: str, clock: Callable[[], float]) -> None:
+    def __init__(self, journal: "SqlJournal", run: str, clock: Callable[[], float]) -> None:
         self._journal = journal
         self._clock = clock
         self._lock = threading.Lock()

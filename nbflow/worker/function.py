@@ -11,6 +11,7 @@ that holds them.
 
 import asyncio
 import inspect
+import os
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Executor
@@ -19,16 +20,17 @@ from typing import Any
 
 from nbflow import guest
 from nbflow.core.attempts import AttemptTask, Outcome
-from nbflow.core.errors import ArtifactError
+from nbflow.core.errors import ArtifactError, NbflowError
 from nbflow.core.events import ErrorInfo
 from nbflow.core.spec import FunctionCode
 from nbflow.core.states import Reason
 from nbflow.core.values import Value
-from nbflow.notebooks.errors import OutputProblem
+from nbflow.notebooks.errors import InvalidInput, OutputProblem
 from nbflow.notebooks.keeping import keep_value
 from nbflow.ports import ArtifactStore
 from nbflow.worker.loading import load_function, load_params
 from nbflow.worker.receipts import with_receipt
+from nbflow.worker.secrets import Secrets, resolve_secrets
 from nbflow.worker.streams import Log, printing_to
 
 #: The output that a function's return value becomes.
@@ -43,12 +45,13 @@ _GOES_ON = "a Python function cannot be interrupted, and may go on in the backgr
 async def perform_function(
     task: AttemptTask,
     *,
+    worker_name: str,
     store: ArtifactStore,
     clock: Callable[[], float],
     threads: Executor,
 ) -> Outcome:
     """Perform one attempt of a function node; see `nbflow.worker.perform`."""
-    attempt = _FunctionAttempt(task, store, clock)
+    attempt = _FunctionAttempt(task, worker_name, store, clock)
     limit_s = task.timeout.hard if task.timeout.hard is not None else task.timeout.soft
     try:
         async with asyncio.timeout(limit_s):
@@ -68,12 +71,20 @@ async def perform_function(
 class _FunctionAttempt:
     """One call. All but the awaiting of a coroutine happens in a thread."""
 
-    def __init__(self, task: AttemptTask, store: ArtifactStore, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        task: AttemptTask,
+        worker_name: str,
+        store: ArtifactStore,
+        clock: Callable[[], float],
+    ) -> None:
         assert isinstance(task.code, FunctionCode)
         self._code = task.code
         self._task = task
+        self._worker_name = worker_name
         self._store = store
         self._clock = clock
+        self._secrets = Secrets()
         self._log = Log()
         self._started_at = clock()
 
@@ -91,25 +102,29 @@ class _FunctionAttempt:
         return await loop.run_in_executor(threads, self._returned, result)
 
     def outcome(self, status: Any, **fields: Any) -> Outcome:
-        """Return the outcome as of now."""
-        return Outcome(
+        """Return the outcome as of now, without any secret in its messages."""
+        outcome = Outcome(
             id=self._task.id,
             status=status,
             started_at=self._started_at,
             ended_at=self._clock(),
             **fields,
         )
+        return self._secrets.masked(outcome)
 
     def _call(self) -> Outcome | Awaitable[Any]:
+        try:
+            self._secrets = resolve_secrets(self._task.params, os.environ, self._worker_name)
+        except InvalidInput as error:
+            return self._uncalled(error)
+        self._log = Log(self._secrets.mask)
         with printing_to(self._log):
             try:
                 function = load_function(self._code, self._store)
-                params = load_params(self._task.params, self._store)
+                revealed = {n: self._secrets.revealed(it) for n, it in self._task.params.items()}
+                params = load_params(revealed, self._store)
             except ArtifactError as error:
-                # The function has not been called: it is not to blame.
-                message = _with_notes(error)
-                info = ErrorInfo("ArtifactError", message)
-                return self._sealed("failed", reason=Reason("invalid_input", message), error=info)
+                return self._uncalled(error)
             except BaseException as error:  # noqa: BLE001 - the user's reducers; told as below
                 return self._raised(error)
             try:
@@ -118,11 +133,19 @@ class _FunctionAttempt:
                 return self._raised(error)
         return result if inspect.isawaitable(result) else self._returned(result)
 
+    def _uncalled(self, error: NbflowError) -> Outcome:
+        """Return the outcome of a function that could not be called: it is not to blame."""
+        message = _with_notes(error)
+        info = ErrorInfo(type(error).__name__, message)
+        return self._sealed("failed", reason=Reason("invalid_input", message), error=info)
+
     def _raised(self, error: BaseException) -> Outcome:
         # The first frame is ours.
         frames = error.__traceback__ and error.__traceback__.tb_next
-        text = "".join(traceback.format_exception(type(error), error, frames))
-        message = _with_notes(error)[:_MESSAGE_LIMIT]
+        # Masked before they are cut: half a secret would not be found.
+        hidden = self._secrets.mask.text
+        text = hidden("".join(traceback.format_exception(type(error), error, frames)))
+        message = hidden(_with_notes(error))[:_MESSAGE_LIMIT]
         info = ErrorInfo(type(error).__name__, message, traceback=text[-_TRACEBACK_LIMIT:])
         shown = f"{info.type}: {message}" if message else info.type
         reason = Reason("error", f"{self._code.label} raised {shown}")
@@ -135,7 +158,7 @@ class _FunctionAttempt:
             try:
                 if isinstance(value, OutputProblem):
                     raise value
-                outputs[name] = keep_value(value, self._store)
+                outputs[name] = keep_value(name, value, self._store, self._secrets.mask)
             except guest.Unstorable as error:
                 # What nobody asked for need not be storable.
                 if name in self._task.outputs:

@@ -4,43 +4,51 @@ Whatever happens, the executed notebook is stored as it is by then, and the outc
 """
 
 import asyncio
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from nbformat import NotebookNode
 
-from nbflow.core.attempts import AttemptTask, Outcome, Progress
+from nbflow.core.attempts import AttemptTask, Outcome, Printed, Progress
 from nbflow.core.errors import NbflowError
 from nbflow.core.events import ErrorInfo
 from nbflow.core.spec import NotebookCode
 from nbflow.core.states import FailureKind, Reason
-from nbflow.guest import OUTPUTS_VARIABLE
 from nbflow.kernels import (
-    START_TIMEOUT_S,
     EvaluationFailed,
     Kernel,
     KernelDied,
-    KernelStartFailed,
     NoSuchKernel,
     UnusableKernel,
-    start_kernel,
+    WarmPool,
 )
+from nbflow.notebooks.cells import CellOptions
 from nbflow.notebooks.errors import InvalidInput, OutputProblem
 from nbflow.notebooks.execution import CellProgress, Execution, Failure
 from nbflow.notebooks.guard import Bounds, Guard, StopRequest
 from nbflow.notebooks.metadata import MARKERS, Metadata, mark_error, prepare
 from nbflow.notebooks.outputs import Collected, collect, collect_emitted, keep
-from nbflow.notebooks.parameters import inject, is_python
-from nbflow.notebooks.reading import KernelChoice, choose_kernel, read_notebook, to_bytes
+from nbflow.notebooks.parameters import (
+    assign_hidden,
+    hidden_assignments,
+    inject,
+    injected_index,
+    is_python,
+)
+from nbflow.notebooks.reading import KernelChoice, choose_kernel, read_notebook
 from nbflow.notebooks.saving import NotebookFile, choose_place
+from nbflow.notebooks.writing import write_file
 from nbflow.ports import ArtifactStore
+from nbflow.worker.cores import OwnCores
+from nbflow.worker.printing import Printing
 from nbflow.worker.receipts import with_receipt
-
-_STOPPED_EARLY = Reason("interrupted", "stopped before its first cell")
+from nbflow.worker.secrets import Secrets, holding_secrets, resolve_secrets
+from nbflow.worker.starting import KernelStart
 
 
 class NotebookAttempt:
@@ -56,9 +64,10 @@ class NotebookAttempt:
         worker_name: str,
         store: ArtifactStore,
         scratch: Path,
-        report: Callable[[Progress], None],
+        report: Callable[[Progress | Printed], None],
         clock: Callable[[], float],
         stop: StopRequest,
+        pool: WarmPool | None,
     ) -> None:
         assert isinstance(task.code, NotebookCode)
         self._task = task
@@ -69,6 +78,10 @@ class NotebookAttempt:
         self._report = report
         self._clock = clock
         self._stop = stop
+        self._pool = pool
+        self._secrets = Secrets()
+        #: Code that sets the parameters that hold secrets.
+        self._hidden = ""
         self._started_at = clock()
         self._began_at = asyncio.get_running_loop().time()
 
@@ -91,22 +104,42 @@ class NotebookAttempt:
         except (NoSuchKernel, UnusableKernel) as error:
             return self._unstarted("error", error)
         file = NotebookFile(notebook, choose_place(self._task.notebook_path, folder / "run.ipynb"))
-        metadata = Metadata(notebook, clock=self._clock, changed=file.changed)
+        metadata = Metadata(
+            notebook, clock=self._clock, changed=file.changed, important=file.important
+        )
+        listen = self._report if self._task.heard else None
+        printing = Printing(self._task.id, self._code.papermill, listen)
         metadata.notebook_start()
         try:
-            failure, collected = await self._executed(notebook, choice, metadata, file, folder)
+            failure, collected = await self._executed(
+                notebook, choice, metadata, file, folder, printing
+            )
+            printing.close()
             metadata.notebook_complete()
-            failure = _marked(notebook, failure)
-            file.save()
+            failure = _marked(notebook, failure) or _unprinted(printing.problem)
+            # Marks move all cells behind them.
+            file.changed(0)
+            await file.save()
         finally:
-            file.close()
-        return await asyncio.to_thread(self._stored, notebook, failure, collected)
+            await file.close()
+            printing.close()
+        return await asyncio.to_thread(self._stored, notebook, failure, collected, folder)
 
     def _prepared(self) -> tuple[NotebookNode, KernelChoice]:
+        params = self._task.params
+        self._secrets = resolve_secrets(params, os.environ, self._worker_name)
         notebook = read_notebook(self._store.get(self._code.digest), self._code.path)
-        choice = choose_kernel(notebook, self._code.kernel)
-        injected = inject(notebook, self._task.params, choice, self._store.path)
-        return prepare(injected, self._code.path, self._task.notebook_path), choice
+        form = self._code.papermill
+        choice = choose_kernel(notebook, self._code.kernel, form.language)
+        injected = inject(notebook, params, choice, self._store.path)
+        revealed = {
+            name: self._secrets.revealed(value) for name, value in holding_secrets(params).items()
+        }
+        if revealed:
+            self._hidden = hidden_assignments(revealed, choice, self._store.path)
+        input_path = form.input_path or self._code.path
+        output_path = form.output_path or self._task.notebook_path
+        return prepare(injected, input_path, output_path, report_mode=form.report_mode), choice
 
     async def _executed(
         self,
@@ -115,13 +148,38 @@ class NotebookAttempt:
         metadata: Metadata,
         file: NotebookFile,
         folder: Path,
+        printing: Printing,
     ) -> tuple[Failure | None, Collected]:
         """Run the notebook in a kernel of its own, and collect what it hands on."""
-        kernel = await self._started(choice, folder)
-        if isinstance(kernel, Failure):
-            notebook.metadata.papermill["exception"] = True
-            return kernel, Collected({})
-        run = Execution(notebook, kernel, metadata, self._told, file.changed)
+        with OwnCores(self._task.cpus) as cores:
+            start = KernelStart(
+                self._task,
+                folder,
+                worker_name=self._worker_name,
+                pool=self._pool,
+                cores=cores.numbers,
+            )
+            kernel = await start.kernel(choice.name, self._stop)
+            if isinstance(kernel, Failure):
+                notebook.metadata.papermill["exception"] = True
+                return kernel, Collected({})
+            return await self._run_in(kernel, notebook, choice, metadata, file, folder, printing)
+
+    async def _run_in(
+        self,
+        kernel: Kernel,
+        notebook: NotebookNode,
+        choice: KernelChoice,
+        metadata: Metadata,
+        file: NotebookFile,
+        folder: Path,
+        printing: Printing,
+    ) -> tuple[Failure | None, Collected]:
+        after = self._assignments(notebook, choice, kernel)
+        options = CellOptions(
+            self._task.output_limit, mask=self._secrets.mask, heard=printing.heard
+        )
+        run = Execution(notebook, kernel, metadata, self._told, file.changed, options, after)
         bounds = Bounds(self._began_at, self._task.timeout, self._task.memory_bytes)
         try:
             async with Guard(kernel, bounds, self._stop, lambda: run.place) as guard:
@@ -133,50 +191,7 @@ class NotebookAttempt:
                         failure = run.outputs_lost(error, guard)
         finally:
             await kernel.shutdown()
-        return failure, collect_emitted(notebook, folder / "outputs")
-
-    async def _started(self, choice: KernelChoice, folder: Path) -> Kernel | Failure:
-        """Start the kernel, unless the attempt is to stop before it is up."""
-        hard_s = self._task.timeout.hard
-        limit_s = START_TIMEOUT_S if hard_s is None else min(hard_s, START_TIMEOUT_S)
-        starting = asyncio.create_task(
-            start_kernel(
-                choice.name, cwd=self._cwd(folder), env=self._env(folder), start_timeout_s=limit_s
-            )
-        )
-        asked = asyncio.create_task(self._stop.asked.wait())
-        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
-        if not starting.done():
-            starting.cancel()
-            await asyncio.wait({starting})
-        if starting.cancelled():
-            return Failure(_STOPPED_EARLY, ErrorInfo("Stopped", _STOPPED_EARLY.message))
-        try:
-            return starting.result()
-        except (NoSuchKernel, UnusableKernel, KernelStartFailed) as error:
-            late = isinstance(error, KernelStartFailed) and error.timed_out and limit_s == hard_s
-            message = f"{error} (on worker {self._worker_name})"
-            reason = Reason("timed_out" if late else "error", message)
-            return Failure(reason, ErrorInfo(type(error).__name__, message))
-
-    def _cwd(self, folder: Path) -> Path:
-        """Return the kernel's working directory: as asked for, or beside the notebook."""
-        if self._code.cwd is not None:
-            return Path(self._code.cwd)
-        beside = Path(self._code.path).parent
-        # A worker on another machine may not have the notebook's folder; a bare notebook
-        # still runs there, in a folder that goes with the attempt.
-        return beside if beside.is_dir() else folder / "work"
-
-    def _env(self, folder: Path) -> dict[str, str]:
-        attempt = self._task.id
-        return {
-            "NBFLOW_RUN": attempt.run,
-            "NBFLOW_NODE": attempt.node,
-            "NBFLOW_ATTEMPT": attempt.idempotency_key,
-            OUTPUTS_VARIABLE: str(folder / "outputs"),
-        }
+        return failure, collect_emitted(notebook, folder / "outputs", self._secrets.mask)
 
     async def _collected(
         self, notebook: NotebookNode, choice: KernelChoice, kernel: Kernel, folder: Path
@@ -188,7 +203,16 @@ class NotebookAttempt:
             kernel=kernel,
             python=is_python(choice),
             staging=folder / "staging",
+            mask=self._secrets.mask,
         )
+
+    def _assignments(
+        self, notebook: NotebookNode, choice: KernelChoice, kernel: Kernel
+    ) -> dict[int, Callable[[], Awaitable[None]]]:
+        """Return what is to run after a cell: what sets the secrets, after the injected one."""
+        if not self._hidden:
+            return {}
+        return {injected_index(notebook): lambda: assign_hidden(kernel, choice, self._hidden)}
 
     def _told(self, progress: CellProgress) -> None:
         self._report(
@@ -202,20 +226,22 @@ class NotebookAttempt:
         )
 
     def _stored(
-        self, notebook: NotebookNode, failure: Failure | None, collected: Collected
+        self, notebook: NotebookNode, failure: Failure | None, collected: Collected, folder: Path
     ) -> Outcome:
         """Make all that the attempt has brought durable, and the receipt last."""
-        kept = keep(collected, () if failure else self._task.outputs, self._store)
-        executed = self._store.put(
-            to_bytes(notebook), "notebook", preview=Path(self._code.path).name
+        kept = keep(
+            collected, () if failure else self._task.outputs, self._store, self._secrets.mask
         )
+        path = folder / "executed.ipynb"
+        write_file(notebook, path)
+        executed = self._store.put_file(path, "notebook", preview=Path(self._code.path).name)
         failure = failure or _unkept(kept.problems)
         outcome = self._outcome(failure, outputs=kept.outputs, notebook=executed)
         return with_receipt(outcome, self._store)
 
     def _outcome(self, failure: Failure | None, **fields: Any) -> Outcome:
         stopped = failure is not None and failure.reason.kind == "interrupted"
-        return Outcome(
+        outcome = Outcome(
             id=self._task.id,
             status="stopped" if stopped else "failed" if failure else "succeeded",
             started_at=self._started_at,
@@ -224,6 +250,7 @@ class NotebookAttempt:
             error=failure.error if failure and not stopped else None,
             **fields,
         )
+        return self._secrets.masked(outcome)
 
     def _unstarted(self, kind: FailureKind, error: NbflowError) -> Outcome:
         info = ErrorInfo(type(error).__name__, str(error))
@@ -237,6 +264,10 @@ def _marked(notebook: NotebookNode, failure: Failure | None) -> Failure | None:
     mark_error(notebook, failure.error.cell)
     error = msgspec.structs.replace(failure.error, cell=failure.error.cell + MARKERS)
     return Failure(failure.reason, error)
+
+
+def _unprinted(problem: str) -> Failure | None:
+    return Failure(Reason("error", problem), ErrorInfo("OSError", problem)) if problem else None
 
 
 def _unkept(problems: Sequence[OutputProblem]) -> Failure | None:

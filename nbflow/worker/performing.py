@@ -10,19 +10,18 @@ import asyncio
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Executor
 from pathlib import Path
 
 import msgspec
 
-from nbflow.core.attempts import AttemptTask, Outcome, Progress
+from nbflow.core.attempts import AttemptTask, Outcome, Printed, Progress
 from nbflow.core.events import ErrorInfo
 from nbflow.core.spec import FunctionCode
 from nbflow.core.states import Reason
 from nbflow.ports import ArtifactStore
 from nbflow.worker.carrying import CarriedStore
+from nbflow.worker.facilities import Facilities
 from nbflow.worker.function import perform_function
-from nbflow.worker.threads import FunctionThreads
 
 
 async def perform(
@@ -31,9 +30,9 @@ async def perform(
     worker_name: str,
     store: ArtifactStore | None,
     scratch: Path,
-    report: Callable[[Progress], None],
+    report: Callable[[Progress | Printed], None],
     clock: Callable[[], float] = time.time,
-    threads: Executor | None = None,
+    facilities: Facilities | None = None,
 ) -> Outcome:
     """Perform one attempt, and return how it ended; whatever goes wrong is in the outcome.
 
@@ -49,21 +48,34 @@ async def perform(
     scratch
         A folder for temporary files; they are removed again.
     report
-        Receives progress, in the event loop's thread.
+        Receives progress and what cells print, in the event loop's thread.
     clock
         Seconds since the epoch.
-    threads
-        Where functions run (best a `FunctionThreads` that lives as long as the worker); None for
-        a thread of the attempt's own.
+    facilities
+        What the worker's attempts share; None for the attempt's own.
     """
+    if facilities is None:
+        own_facilities = Facilities()
+        try:
+            return await perform(
+                task,
+                worker_name=worker_name,
+                store=store,
+                scratch=scratch,
+                report=report,
+                clock=clock,
+                facilities=own_facilities,
+            )
+        finally:
+            await asyncio.to_thread(own_facilities.close)
     if store is None:
         own = CarriedStore(task.carried, task.store, scratch)
         try:
-            outcome = await _perform(task, worker_name, own, scratch, report, clock, threads)
+            outcome = await _perform(task, worker_name, own, scratch, report, clock, facilities)
         finally:
             own.close()
         return msgspec.structs.replace(outcome, carried=own.added)
-    return await _perform(task, worker_name, store, scratch, report, clock, threads)
+    return await _perform(task, worker_name, store, scratch, report, clock, facilities)
 
 
 async def _perform(
@@ -71,15 +83,17 @@ async def _perform(
     worker_name: str,
     store: ArtifactStore,
     scratch: Path,
-    report: Callable[[Progress], None],
+    report: Callable[[Progress | Printed], None],
     clock: Callable[[], float],
-    threads: Executor | None,
+    facilities: Facilities,
 ) -> Outcome:
     started_at = clock()
     try:
         if isinstance(task.code, FunctionCode):
-            return await _function(task, store, clock, threads)
-        return await _notebook(task, worker_name, store, scratch, report, clock)
+            return await perform_function(
+                task, worker_name=worker_name, store=store, clock=clock, threads=facilities.threads
+            )
+        return await _notebook(task, worker_name, store, scratch, report, clock, facilities)
     except Exception as error:  # noqa: BLE001 - told in the outcome, with its traceback
         # Foremost a store that cannot be read or written. The worker must live on.
         name = type(error).__name__
@@ -94,28 +108,14 @@ async def _perform(
         )
 
 
-async def _function(
-    task: AttemptTask,
-    store: ArtifactStore,
-    clock: Callable[[], float],
-    threads: Executor | None,
-) -> Outcome:
-    if threads is not None:
-        return await perform_function(task, store=store, clock=clock, threads=threads)
-    own = FunctionThreads()
-    try:
-        return await perform_function(task, store=store, clock=clock, threads=own)
-    finally:
-        own.shutdown(wait=True)
-
-
 async def _notebook(
     task: AttemptTask,
     worker_name: str,
     store: ArtifactStore,
     scratch: Path,
-    report: Callable[[Progress], None],
+    report: Callable[[Progress | Printed], None],
     clock: Callable[[], float],
+    facilities: Facilities,
 ) -> Outcome:
     # Lazy: a worker that only runs functions need not load papermill, nbclient and nbformat.
     from nbflow.notebooks.guard import StopRequest
@@ -130,6 +130,7 @@ async def _notebook(
         report=report,
         clock=clock,
         stop=stop,
+        pool=facilities.pool,
     )
     # In a task of its own, which is never cancelled: it ends its kernel and stores what it has.
     work = asyncio.create_task(attempt.perform(), name=f"nbflow-{task.id}")

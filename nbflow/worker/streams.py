@@ -15,31 +15,50 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TextIO
 
+from nbflow.notebooks.masking import NO_SECRETS, Mask
+
 #: Longest log of one attempt, in characters.
 LOG_LIMIT = 1 << 20
 
 
 class Log:
-    """What one attempt has printed, up to a limit. Written by one or more threads."""
+    """What one attempt has printed, up to a limit. Written by one or more threads.
 
-    def __init__(self, limit: int = LOG_LIMIT) -> None:
+    Parameters
+    ----------
+    mask
+        Hides secrets, also those that are printed in pieces.
+    limit
+        Characters that are kept.
+    """
+
+    def __init__(self, mask: Mask = NO_SECRETS, limit: int = LOG_LIMIT) -> None:
         self._parts: list[str] = []
         self._room = limit
         self._dropped = 0
+        self._masked = mask.stream()
+        # Pieces from two threads must not mix in what the mask holds back.
+        self._lock = threading.Lock()
 
     def write(self, text: str) -> int:
         """Take `text`, as far as there is room."""
+        with self._lock:
+            self._keep(self._masked.feed(text))
+        return len(text)
+
+    def text(self) -> str:
+        """Return all that was kept, with a note if there was more."""
+        with self._lock:
+            self._keep(self._masked.rest())
+        note = f"\n[{self._dropped} more characters were not kept]\n" if self._dropped else ""
+        return "".join(self._parts) + note
+
+    def _keep(self, text: str) -> None:
         kept = text[: self._room]
         if kept:
             self._parts.append(kept)
             self._room -= len(kept)
         self._dropped += len(text) - len(kept)
-        return len(text)
-
-    def text(self) -> str:
-        """Return all that was kept, with a note if there was more."""
-        note = f"\n[{self._dropped} more characters were not kept]\n" if self._dropped else ""
-        return "".join(self._parts) + note
 
 
 _current: ContextVar[Log | None] = ContextVar("nbflow_log", default=None)

@@ -105,3 +105,8 @@ def test_what_cannot_be_read_is_bad_usage_that_names_the_option(folder, options,
         collected(**options)
     assert caught.value.exit_code == 2
     assert str(caught.value.param_hint).startswith("-")
+
+
+def test_a_secret_is_read_in_all_but_raw_parameters():
+    params = collected(pairs=[("p", "${env:TOKEN}")], raw=[("r", "${env:TOKEN}"), ("s", "$${x}")])
+    assert params == {"p": "${env:TOKEN}", "r": "$${env:TOKEN}", "s": "$${x}"}

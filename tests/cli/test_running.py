@@ -187,13 +187,8 @@ def test_a_driver_that_cannot_go_on_leaves_an_interrupted_run(error, code, capsy
         def join(self, *, progress):
             raise error
 
-        def document(self):
-            return {"status": "interrupted"}
-
-    assert running._conclude(Stranded(), as_json=True, quiet=True) == code
-    printed = capsys.readouterr()
-    assert json.loads(printed.out) == {"status": "interrupted"}
-    assert printed.err == f"error: {error}\n"
+    assert running._joined(Stranded(), progress=False) == code
+    assert capsys.readouterr() == ("", f"error: {error}\n")
 
 
 def test_success_is_quiet_short_and_zero(folder, notebook):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbflow.core.policies import Limits, Policy, Retry, Timeout
+from nbflow.core.policies import Limits, OutputLimit, Policy, Retry, Timeout
 
 RNG = random.Random(0)
 
@@ -71,11 +71,34 @@ def test_retries_that_make_no_sense_are_refused(fields, message):
         ({"hard": math.nan}, "hard"),
         ({"soft": math.inf}, "soft"),
         ({"soft": 10, "hard": 5}, r"soft \(10 s\) must not be over hard \(5 s\)"),
+        ({"cell_soft": 0}, "cell_soft must be more than 0 s, and finite, not 0"),
+        ({"cell_hard": math.inf}, "cell_hard"),
+        (
+            {"cell_soft": 10, "cell_hard": 5},
+            r"cell_soft \(10 s\) must not be over cell_hard \(5 s\)",
+        ),
     ],
 )
 def test_timeouts_that_make_no_sense_are_refused(fields, message):
     with pytest.raises(ValueError, match=f"timeout: {message}"):
         Timeout(**fields)
+
+
+def test_limits_of_a_cell_and_of_its_node_do_not_bind_each_other():
+    assert Timeout(soft=5, cell_hard=1).cell_hard == 1
+    assert Timeout(hard=1, cell_soft=5).cell_soft == 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"cell": 0}, "cell must be more than 0 bytes, not 0"),
+        ({"notebook": -1}, "notebook must be more than 0 bytes, not -1"),
+    ],
+)
+def test_output_limits_that_make_no_sense_are_refused(fields, message):
+    with pytest.raises(ValueError, match=f"output_limit: {message}"):
+        OutputLimit(**fields)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +107,12 @@ def test_timeouts_that_make_no_sense_are_refused(fields, message):
         Policy(),
         Policy(
             retries=Retry(3, backoff=2.0),
-            timeout=Timeout(5, 10),
+            timeout=Timeout(5, 10, 1, 2),
             memory_bytes=1,
+            output_limit=OutputLimit(cell=1, notebook=None, then="fail"),
+            cpus=2,
+            nice=19,
+            start_timeout_s=5.0,
             priority=-3,
             resources={"GPU": 1.0},
             continue_on_failure=True,

@@ -13,7 +13,7 @@ import nbflow.definition
 from nbflow import guest
 from nbflow.core.errors import DefinitionError
 from nbflow.core.graph import Edge, Graph
-from nbflow.core.policies import Limits, Policy, Retry, Timeout
+from nbflow.core.policies import Limits, OutputLimit, Policy, Retry, Timeout
 from nbflow.core.spec import FunctionCode, NotebookCode
 from nbflow.core.values import Artifact, FromOutput, FromParam, Inline, Items, Text
 from nbflow.definition import FlowBuilder, load_target
@@ -216,6 +216,63 @@ def test_limits_and_defaults():
     assert other.spec().nodes[0].policy.priority == 3
 
 
+def test_a_notebooks_bounds_and_surroundings(folder):
+    flow = FlowBuilder("f", defaults={"nice": 5, "output_limit": "1MB"})
+    flow.notebook(
+        "a.ipynb",
+        python=Path("venv"),
+        env={"OMP_NUM_THREADS": 2},
+        timeout=Timeout(cell_soft=5, cell_hard=9),
+        output_limit=OutputLimit(cell=10, then="fail"),
+        cpus=2,
+        start_timeout=5,
+    )
+    (node,) = flow.spec().nodes
+    assert node.code == NotebookCode(
+        path=str(folder / "a.ipynb"), python=str(folder / "venv"), env={"OMP_NUM_THREADS": "2"}
+    )
+    assert node.policy == Policy(
+        timeout=Timeout(cell_soft=5, cell_hard=9),
+        output_limit=OutputLimit(cell=10, then="fail"),
+        cpus=2,
+        nice=5,
+        start_timeout_s=5.0,
+    )
+
+
+def test_modules_for_warm_kernels_are_named_or_found_in_the_notebooks(write_notebook):
+    write_notebook("a.ipynb", "import pandas as pd\nimport my_module", "%time\nimport numpy")
+    write_notebook(
+        "b.ipynb", "from sklearn.linear_model import Ridge\nimport numpy", params="x = 1"
+    )
+    write_notebook("other.ipynb", "import scipy")
+    write_notebook("r.ipynb", "import xarray", kernel="ir", language="R")
+    flow = FlowBuilder("f", preload=["my_library", "numpy"])
+    for name in ("b.ipynb", "a.ipynb", "r.ipynb", "missing.ipynb"):
+        flow.notebook(name)
+    flow.notebook("other.ipynb", python="venv")
+    assert flow.spec().preload == ("my_library", "numpy")
+    found = flow.spec(with_code=True).preload
+    assert found == ("my_library", "numpy", "pandas", "sklearn.linear_model")
+    without = FlowBuilder("f")
+    without.notebook("other.ipynb")
+    assert without.prepare().spec.preload == ("scipy",)
+
+
+def test_a_notebook_of_many_nodes_is_looked_through_once(write_notebook, monkeypatch):
+    write_notebook("a.ipynb", "import numpy")
+    seen = []
+    monkeypatch.setattr(
+        "nbflow.definition.notebook_file.imported_modules",
+        lambda source: seen.append(source) or (),
+    )
+    flow = FlowBuilder("f")
+    for number in range(50):
+        flow.notebook("a.ipynb", name=f"n{number}")
+    flow.prepare()
+    assert seen == ["import numpy"]
+
+
 def test_relative_paths(folder, monkeypatch, write_notebook):
     write_notebook("sub/a.ipynb")
     explicit = FlowBuilder("f", base_dir="sub")
@@ -325,6 +382,41 @@ FAULTY = {
         lambda flow: flow.notebook("sound.ipynb", kernel=5),
         "kernel must be the name of a kernel, not 5",
         "",
+    ),
+    "python": (
+        lambda flow: flow.notebook("sound.ipynb", python=5),
+        "python is named by a path, not by 5",
+        "",
+    ),
+    "env": (
+        lambda flow: flow.notebook("sound.ipynb", env=["A"]),
+        "env must be a mapping of names to values, not a list",
+        "",
+    ),
+    "variable": (
+        lambda flow: flow.notebook("sound.ipynb", env={"A": "1", "B": None}),
+        "env: B must be a text or a number, not nothing",
+        "Quote it",
+    ),
+    "two kernels": (
+        lambda flow: flow.notebook("sound.ipynb", kernel="python3", python="."),
+        "kernel and python are both given",
+        "Remove one",
+    ),
+    "cores of a task": (
+        lambda flow: flow.task(a_task, params={"a": 1}, cpus=2),
+        "a function has no cores of its own",
+        "Leave cpus out, or make the node a notebook",
+    ),
+    "output limit": (
+        lambda flow: flow.notebook("sound.ipynb", output_limit="lots"),
+        "output_limit must be a size",
+        "",
+    ),
+    "preload": (
+        lambda _flow: FlowBuilder("f", preload=["a-b"]),
+        "preload must be a list of modules, but has 'a-b'",
+        "import",
     ),
     "flow param": (
         lambda _flow: FlowBuilder("f", params={"a": "${params.b}"}),
@@ -441,8 +533,13 @@ def test_writing_and_checking_cost_the_same_for_each_of_many_nodes():
     assert growth(prepared, 2_500) < 2
 
 
+def test_a_task_refuses_what_is_no_option_as_python_does():
+    with pytest.raises(TypeError, match=r"argument 'retrys'. Did you mean 'retries'\?"):
+        FlowBuilder("f").task(lambda: 1, retrys=1)
+
+
 def test_a_memory_limit_on_a_function_is_refused_because_nobody_could_keep_it():
-    flow = FlowBuilder("f", defaults={"memory": "1GB"})
+    flow = FlowBuilder("f", defaults={"memory": "1GB", "cpus": 2, "timeout": {"cell_hard": 1}})
     flow.task(lambda: 1, name="with_default")
     flow.task(lambda: 1, name="own", memory="1GB")
 

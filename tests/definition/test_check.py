@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from growth import growth
 
@@ -246,6 +248,47 @@ def test_a_working_directory_that_is_not_here_is_a_warning(write_notebook):
     (problem,) = flow.check()
     assert (problem.severity, problem.node) == ("warning", "b")
     assert str(folder / "nowhere") in problem.what
+
+
+def test_an_interpreter_that_is_not_here_is_a_warning(write_notebook):
+    folder = write_notebook("a.ipynb", kernel="gone").parent
+    (folder / "venv" / "bin").mkdir(parents=True)
+    (folder / "venv" / "bin" / "python").touch(mode=0o755)
+    flow = FlowBuilder("f")
+    for name, python in (
+        ("environment", "venv"),
+        ("interpreter", "venv/bin/python"),
+        ("folder", "venv/bin"),
+        ("file", "a.ipynb"),
+        ("nowhere", "nowhere"),
+    ):
+        flow.notebook("a.ipynb", name=name, python=python)
+    problems = flow.check(kernels=PYTHON)
+    assert [(it.severity, it.node) for it in problems] == [
+        ("warning", "folder"),
+        ("warning", "file"),
+        ("warning", "nowhere"),
+    ]
+    assert f"its python {folder / 'nowhere'} is neither an interpreter nor" in problems[2].what
+    assert "unless the cluster's workers have it" in problems[2].fix
+
+
+def test_an_interpreter_cannot_run_another_language(write_notebook):
+    folder = write_notebook("r.ipynb", kernel="ir", language="R").parent
+    flow = FlowBuilder("f")
+    flow.notebook("r.ipynb", python=sys.executable)
+    (problem,) = flow.check()
+    assert problem.severity == "error"
+    assert problem.what == f"python cannot run {folder / 'r.ipynb'}, whose language is r"
+    assert problem.fix == "Give the node a kernel instead"
+
+
+def test_a_module_that_no_fork_survives_is_a_warning():
+    flow = FlowBuilder("f", preload=["numpy", "torch"])
+    flow.task(lambda: 1, name="a")
+    (problem,) = flow.check()
+    assert problem.severity == "warning"
+    assert problem.what.startswith("preload names torch, which kernels load for themselves")
 
 
 def test_prepare_raises_errors_and_not_warnings(write_notebook):

@@ -4,7 +4,7 @@ import pytest
 from growth import growth
 
 from nbflow.core.errors import DefinitionError
-from nbflow.core.policies import Limits, Policy, Retry, Timeout
+from nbflow.core.policies import Limits, OutputLimit, Policy, Retry, Timeout
 from nbflow.core.spec import FunctionCode, NotebookCode
 from nbflow.core.values import FromOutput, FromParam, Inline, Text
 from nbflow.definition import FlowBuilder, load_target
@@ -19,9 +19,11 @@ params:
   path: $${HOME}/x
 defaults: {retries: 2, timeout: 60}
 limits: {flow: 8, groups: {models: 2}}
+preload: [json, sklearn]
 nodes:
   extract:
     notebook: extract.ipynb
+    python: venv
     params:
       date: ${params.date}
       text: "from ${params.date} # ${ params.number }"
@@ -33,8 +35,13 @@ nodes:
     after: extract
     outputs: [model, scores]
     retries: {times: 3, backoff: 2.5, jitter: 0}
-    timeout: {soft: 5, hard: 10}
+    timeout: {soft: 5, hard: 10, cell_soft: 1, cell_hard: 2}
     memory: 512MiB
+    output_limit: {cell: 10MB, notebook: no, then: fail}
+    cpus: 2
+    nice: 5
+    start_timeout: 30
+    env: {OMP_NUM_THREADS: 2, MODE: "yes"}
     priority: 10
     resources: {GPU: 1, slots: 0.5}
     continue_on_failure: true
@@ -72,6 +79,9 @@ def test_everything_that_a_file_may_say(load, write_notebook):
         "def score(model): return model\n"
         "class Text:\n    @staticmethod\n    def upper(text): return text.upper()\n"
     )
+    interpreter = folder / "venv" / "bin" / "python"
+    interpreter.parent.mkdir(parents=True)
+    interpreter.touch(mode=0o755)
     flow = load(FULL.replace("  root: {function: math:isfinite, params: {}}\n", ""))
     assert flow.check(kernels=frozenset({"python3"})) == []
     spec = flow.spec()
@@ -83,6 +93,7 @@ def test_everything_that_a_file_may_say(load, write_notebook):
         "path": Inline("${HOME}/x"),
     }
     assert spec.limits == Limits(flow=8, groups={"models": 2})
+    assert spec.preload == ("json", "sklearn")
     extract, forest, score, upper = spec.nodes
     date = FromParam("date")
     assert extract.params["date"] == date
@@ -90,16 +101,26 @@ def test_everything_that_a_file_may_say(load, write_notebook):
     assert extract.params["nested"].fields["a"].items == (FromParam("number"), Inline(1))
     assert extract.params["nested"].fields["b"] == Inline({"c": "x"})
     assert extract.policy == Policy(retries=Retry(2), timeout=Timeout(hard=60))
-    assert (extract.outputs, extract.place) == (("rows",), "flow.yaml:10")
+    assert (extract.outputs, extract.place) == (("rows",), "flow.yaml:11")
+    assert extract.code == NotebookCode(
+        path=str(folder / "extract.ipynb"), python=str(folder / "venv")
+    )
     assert forest.code == NotebookCode(
-        path=str(folder / "extract.ipynb"), kernel="python3", cwd=str(folder)
+        path=str(folder / "extract.ipynb"),
+        kernel="python3",
+        cwd=str(folder),
+        env={"OMP_NUM_THREADS": "2", "MODE": "yes"},
     )
     assert forest.params == {"date": FromOutput("extract", "rows")}
     assert (forest.after, forest.outputs) == (("extract",), ("model", "scores"))
     assert forest.policy == Policy(
         retries=Retry(3, backoff=2.5, jitter=0),
-        timeout=Timeout(soft=5, hard=10),
+        timeout=Timeout(soft=5, hard=10, cell_soft=1, cell_hard=2),
         memory_bytes=512 * 1024**2,
+        output_limit=OutputLimit(cell=10_000_000, notebook=None, then="fail"),
+        cpus=2,
+        nice=5,
+        start_timeout_s=30,
         priority=10,
         resources={"GPU": 1.0, "slots": 0.5},
         continue_on_failure=True,
@@ -217,15 +238,15 @@ FAULTS = {
         "flow: f\nnode: {}\nnodes:\n  a: {notebook: a.ipynb}\n",
         (
             "flow.yaml:2: 'node' is not a key of a flow file. Did you mean 'nodes'? "
-            "Known: flow, params, defaults, limits, nodes"
+            "Known: flow, params, defaults, limits, preload, nodes"
         ),
     ),
     "an unknown key of a node": (
         NODE + "    retrys: 2\n",
         (
             "flow.yaml:5: node 'a': 'retrys' is not a key of a node. Did you mean 'retries'? Known: "
-            "retries, timeout, memory, priority, resources, continue_on_failure, notebook, function, "
-            "params, after, outputs, kernel, cwd"
+            "retries, timeout, memory, output_limit, cpus, nice, start_timeout, priority, resources, "
+            "continue_on_failure, notebook, function, params, after, outputs, kernel, python, env, cwd"
         ),
     ),
     "an unknown key of retries": (
@@ -239,7 +260,8 @@ FAULTS = {
         "flow: f\ndefaults: {priorty: 2}\nnodes:\n  a: {notebook: a.ipynb}\n",
         (
             "flow.yaml:2: 'priorty' is not a key of defaults. Did you mean 'priority'? "
-            "Known: retries, timeout, memory, priority, resources, continue_on_failure"
+            "Known: retries, timeout, memory, output_limit, cpus, nice, start_timeout, priority, "
+            "resources, continue_on_failure"
         ),
     ),
     "an empty node": (
@@ -268,7 +290,7 @@ FAULTS = {
         NODE + "    timeout: 0\n",
         (
             "flow.yaml:5: node 'a': timeout must be a number of seconds above 0 or a mapping with "
-            "soft and hard, not 0"
+            "soft, hard, cell_soft, cell_hard, not 0"
         ),
     ),
     "soft over hard": (
@@ -385,8 +407,99 @@ FAULTS = {
     "a kernel for a function": (
         "flow: f\nnodes:\n  a: {function: 'math:gcd', kernel: python3}\n",
         (
-            "flow.yaml:3: node 'a': kernel and cwd are for notebooks. "
-            "Remove them from this function node"
+            "flow.yaml:3: node 'a': a function has no kernel: it shares its worker's process with "
+            "others. Leave kernel out, or make the node a notebook, whose kernel is a process of its own"
+        ),
+    ),
+    "cores for a function": (
+        "flow: f\nnodes:\n  a:\n    function: math:gcd\n    cpus: 2\n",
+        (
+            "flow.yaml:5: node 'a': a function has no cores of its own: it shares its worker's process "
+            "with others. Leave cpus out, or make the node a notebook, whose kernel is a process of "
+            "its own"
+        ),
+    ),
+    "a cell's timeout for a function": (
+        "flow: f\nnodes:\n  a:\n    function: math:gcd\n    timeout: {cell_hard: 2}\n",
+        "flow.yaml:5: node 'a': a function has no cells to time out. Give it soft or hard",
+    ),
+    "a cell's timeout": (
+        NODE + "    timeout: {cell_hard: 0}\n",
+        (
+            "flow.yaml:5: node 'a': timeout: cell_hard must be the seconds of a single cell until the "
+            "kernel is killed, above 0, not 0"
+        ),
+    ),
+    "an output limit": (
+        NODE + "    output_limit: true\n",
+        (
+            "flow.yaml:5: node 'a': output_limit must be a size such as \"10MB\" for each cell, or false "
+            "for no limit, or a mapping with cell, notebook, then, not true"
+        ),
+    ),
+    "an output limit that is no size": (
+        NODE + "    output_limit: {cell: 10XB}\n",
+        (
+            'flow.yaml:5: node \'a\': output_limit: cell must be a size such as "2GB" or "512MiB", or a '
+            "whole number of bytes, above 0, or false for no limit, not '10XB'"
+        ),
+    ),
+    "what is to happen then": (
+        NODE + "    output_limit:\n      then: stop\n",
+        (
+            "flow.yaml:6: node 'a': output_limit: then must be truncate (drop what is beyond the limit) "
+            "or fail, not 'stop'"
+        ),
+    ),
+    "cores": (
+        NODE + "    cpus: 0\n",
+        "flow.yaml:5: node 'a': cpus must be a whole number of cores, 1 or more, not 0",
+    ),
+    "niceness": (
+        NODE + "    nice: 20\n",
+        (
+            "flow.yaml:5: node 'a': nice must be a whole number from 0 to 19 (higher yields more), "
+            "not 20"
+        ),
+    ),
+    "a start that never may end": (
+        NODE + "    start_timeout: .inf\n",
+        "flow.yaml:5: node 'a': start_timeout must be a number of seconds above 0, not inf",
+    ),
+    "a variable": (
+        NODE + "    env: {DEBUG: yes}\n",
+        (
+            "flow.yaml:5: node 'a': env must be a mapping of environment variables to texts or numbers "
+            "(true, no and the like in quotes), but DEBUG is true"
+        ),
+    ),
+    "a variable of nbflow's own": (
+        NODE + "    env:\n      NBFLOW_HOME: x\n",
+        (
+            "flow.yaml:6: node 'a': env: NBFLOW_HOME cannot be set: nbflow itself sets the variables "
+            "that begin with NBFLOW_. Choose another name"
+        ),
+    ),
+    "a secret in the environment": (
+        NODE + "    env: {TOKEN: '${env:TOKEN}'}\n",
+        (
+            "flow.yaml:5: node 'a': env: TOKEN is plain text, and must not refer to anything. "
+            "Pass it as a parameter: an environment reaches every program that the kernel starts, and "
+            "a secret would with it. Write $${ for a literal ${"
+        ),
+    ),
+    "two kernels": (
+        NODE + "    kernel: python3\n    python: /bin/sh\n",
+        (
+            "flow.yaml:6: node 'a': kernel and python are both given, and either alone says what runs "
+            "the notebook. Remove one of them"
+        ),
+    ),
+    "a module that is none": (
+        "flow: f\npreload: [scikit-learn]\nnodes:\n  a: {notebook: a.ipynb}\n",
+        (
+            "flow.yaml:2: preload must be a list of modules, but has 'scikit-learn'. "
+            "Write each as it stands behind import: sklearn.linear_model"
         ),
     ),
     "an unbound parameter": (

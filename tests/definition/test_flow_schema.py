@@ -25,6 +25,7 @@ VALID = {
     "every key": {
         "flow": "f",
         "limits": {"flow": 8, "groups": {"models": 2}},
+        "preload": ["sklearn.linear_model"],
         "nodes": {
             "a": {
                 "notebook": "a.ipynb",
@@ -34,12 +35,24 @@ VALID = {
                 "retries": {"times": 1, "backoff": 2, "factor": 1, "max_backoff": 3, "jitter": 0},
                 "timeout": 1.5,
                 "memory": "2GB",
+                "output_limit": {"cell": "10MB", "notebook": False, "then": "fail"},
+                "cpus": 2,
+                "nice": 19,
+                "start_timeout": 0.5,
                 "priority": -1,
                 "resources": {"GPU": 0.5},
                 "continue_on_failure": True,
                 "kernel": "python3",
+                "python": "venv",
+                "env": {"OMP_NUM_THREADS": 2, "RATE": 0.5, "MODE": "fast"},
                 "cwd": ".",
             },
+            "c": {
+                "notebook": "c.ipynb",
+                "timeout": {"soft": 1, "hard": 2, "cell_soft": 1, "cell_hard": 2},
+                "output_limit": False,
+            },
+            "d": {"notebook": "d.ipynb", "output_limit": "10MB"},
             "b": {"function": "module:function", "memory": 1000, "retries": None},
         },
     },
@@ -51,6 +64,10 @@ INVALID = {
     "an unknown key": {"flow": "f", "nodes": {"a": {"notebook": "a", "retrys": 1}}},
     "retries in words": {"flow": "f", "nodes": {"a": {"notebook": "a", "retries": "many"}}},
     "a negative retry": {"flow": "f", "nodes": {"a": {"notebook": "a", "retries": -1}}},
+    "a yes to output": {"flow": "f", "nodes": {"a": {"notebook": "a", "output_limit": True}}},
+    "no cores": {"flow": "f", "nodes": {"a": {"notebook": "a", "cpus": 0}}},
+    "too nice": {"flow": "f", "nodes": {"a": {"notebook": "a", "nice": 20}}},
+    "a flag as a variable": {"flow": "f", "nodes": {"a": {"notebook": "a", "env": {"A": True}}}},
     "a function without a name": {"flow": "f", "nodes": {"a": {"function": "module"}}},
     "a node of both kinds": {"flow": "f", "nodes": {"a": {"function": "m:f", "notebook": "a"}}},
     "a node of no kind": {"flow": "f", "nodes": {"a": {"priority": 1}}},
@@ -84,7 +101,7 @@ def test_what_is_no_flow_is_refused_by_the_schema(name, validator):
 
 def test_every_field_says_what_it_must_be():
     models = [document.FlowModel, document.NodeModel, document.LimitsModel]
-    models += [document.RetryModel, document.TimeoutModel]
+    models += [document.RetryModel, document.TimeoutModel, document.OutputLimitModel]
     for model in models:
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name} has no description"

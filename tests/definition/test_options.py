@@ -1,36 +1,7 @@
 import pytest
 
-from nbflow.core.policies import Limits, Policy, Retry, Timeout
+from nbflow.core.policies import Limits, OutputLimit, Policy, Retry, Timeout
 from nbflow.definition import options
-from nbflow.definition.faults import Fault
-
-
-@pytest.mark.parametrize(
-    ("written", "size_bytes"),
-    [
-        ("2GB", 2_000_000_000),
-        ("2 gb", 2_000_000_000),
-        ("512MiB", 512 * 1024**2),
-        ("1kB", 1000),
-        ("1KB", 1000),
-        ("1KiB", 1024),
-        ("1.5GB", 1_500_000_000),
-        ("0.1TB", 100_000_000_000),
-        ("3GiB", 3 * 1024**3),
-        ("1TiB", 1024**4),
-        ("700B", 700),
-        ("700", 700),
-        (700, 700),
-    ],
-)
-def test_sizes_are_exact(written, size_bytes):
-    assert options.parse_size(written) == size_bytes
-
-
-@pytest.mark.parametrize("written", ["2XB", "GB", "", "-1GB", "0", 0, -5, True, 1.5, "0.3B", [1]])
-def test_what_is_no_size_is_refused(written):
-    with pytest.raises(Fault, match=r"memory must be a size such as \"2GB\""):
-        options.parse_size(written)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +13,30 @@ def test_what_is_no_size_is_refused(written):
         ("timeout", 600, "timeout", Timeout(hard=600)),
         ("timeout", {"soft": 1.5}, "timeout", Timeout(soft=1.5)),
         ("timeout", Timeout(soft=1, hard=2), "timeout", Timeout(soft=1, hard=2)),
+        ("timeout", {"cell_soft": 1, "cell_hard": 2}, "timeout", Timeout(cell_soft=1, cell_hard=2)),
         ("memory", "1kB", "memory_bytes", 1000),
+        ("output_limit", "10MB", "output_limit", OutputLimit(cell=10_000_000)),
+        ("output_limit", "1GB", "output_limit", OutputLimit(cell=10**9, notebook=10**9)),
+        ("output_limit", False, "output_limit", OutputLimit(cell=None, notebook=None)),
+        ("output_limit", {"cell": "1GB"}, "output_limit", OutputLimit(cell=10**9, notebook=10**9)),
+        ("output_limit", {"notebook": "1kB"}, "output_limit", OutputLimit(notebook=1000)),
+        ("output_limit", {"cell": False, "then": None}, "output_limit", OutputLimit(cell=None)),
+        (
+            "output_limit",
+            {"cell": 5, "notebook": False, "then": "fail"},
+            "output_limit",
+            OutputLimit(cell=5, notebook=None, then="fail"),
+        ),
+        (
+            "output_limit",
+            {"cell": "1GB", "notebook": "1MB"},
+            "output_limit",
+            OutputLimit(cell=10**9, notebook=10**6),
+        ),
+        ("output_limit", OutputLimit(cell=10**9), "output_limit", OutputLimit(cell=10**9)),
+        ("cpus", 2, "cpus", 2),
+        ("nice", 19, "nice", 19),
+        ("start_timeout", 5, "start_timeout_s", 5.0),
         ("priority", -3, "priority", -3),
         ("resources", {"GPU": 1}, "resources", {"GPU": 1.0}),
         ("continue_on_failure", True, "continue_on_failure", True),
@@ -73,6 +67,32 @@ def test_an_option_sets_its_policy(option, written, field, value):
         ("timeout", 0, "hard must be more than 0 s"),
         ("timeout", float("nan"), "timeout must be a number"),
         ("timeout", {"soft": 9, "hard": 3}, "soft (9 s) must not be over hard (3 s)"),
+        ("timeout", {"cell_soft": 9, "cell_hard": 3}, "cell_soft (9 s) must not be over cell_hard"),
+        ("timeout", {"cell": 9}, "timeout has no 'cell'. Did you mean 'cell_"),
+        (
+            "output_limit",
+            True,
+            (
+                'output_limit must be a size such as "2GB" or "512MiB", or a whole number of '
+                "bytes, above 0, or false for no limit, or a mapping with cell, notebook, then, "
+                "not true"
+            ),
+        ),
+        ("output_limit", "none", "or false for no limit"),
+        ("output_limit", 0, "above 0"),
+        ("output_limit", {"cells": 1}, "output_limit has no 'cells'. Did you mean 'cell'?"),
+        ("output_limit", {"cell": True}, "output_limit: cell must be a size such as"),
+        ("output_limit", {"notebook": "x"}, "output_limit: notebook must be a size such as"),
+        ("output_limit", {"then": "stop"}, "then must be truncate or fail, not 'stop'"),
+        ("cpus", 0, "cpus must be a whole number of cores, 1 or more, not 0"),
+        ("cpus", 1.5, "cpus must be a whole number"),
+        ("cpus", True, "cpus must be a whole number"),
+        ("nice", 20, "nice must be a whole number from 0 to 19 (higher yields more), not 20"),
+        ("nice", -1, "nice must be a whole number from 0 to 19"),
+        ("nice", "low", "nice must be a whole number from 0 to 19"),
+        ("start_timeout", 0, "start_timeout must be a number of seconds above 0, not 0"),
+        ("start_timeout", float("inf"), "start_timeout must be a number of seconds"),
+        ("start_timeout", "1m", "start_timeout must be a number of seconds"),
         ("priority", "high", "priority must be a whole number (higher starts earlier)"),
         ("resources", ["GPU"], "resources must be a mapping"),
         ("resources", {"GPU": 0}, "resources: GPU must be a number above 0, not 0"),
@@ -106,15 +126,40 @@ def test_limits():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("option", "value", "words"),
     [
-        (None, "nothing"),
-        (False, "false"),
-        ({}, "an empty mapping"),
-        ({"a": 1}, "a mapping"),
-        ([1], "a list"),
-        ("x" * 99, "'" + "x" * 58 + "…"),
+        ("memory", "1GB", "no memory limit"),
+        ("output_limit", False, "no output limit"),
+        ("cpus", 1, "no cores of its own"),
+        ("nice", 0, "no scheduling priority of its own"),
+        ("start_timeout", 9, "no kernel that would have to start"),
+        ("kernel", "python3", "no kernel"),
+        ("python", "venv", "no Python of its own"),
+        ("env", {}, "no environment of its own"),
+        ("cwd", ".", "no working directory of its own"),
+        ("timeout", {"cell_soft": 1}, "no cells to time out"),
+        ("timeout", Timeout(cell_hard=1), "no cells to time out"),
     ],
 )
-def test_values_are_described_shortly(value, text):
-    assert options.described(value) == text
+def test_what_needs_a_kernel_is_not_for_functions(option, value, words):
+    ((place, fault),) = options.function_faults(options.NodeOptions(**{option: value}))
+    assert place == option
+    assert f"a function has {words}" in fault.what
+    assert fault.fix
+
+
+def test_a_function_may_have_all_other_options():
+    plain = options.NodeOptions(
+        name="a",
+        params={},
+        after=["b"],
+        outputs=["c"],
+        retries=1,
+        timeout=5,
+        priority=1,
+        resources={},
+        continue_on_failure=True,
+    )
+    assert list(options.function_faults(plain)) == []
+    # What no timeout can be is told by who reads the policies.
+    assert list(options.function_faults(options.NodeOptions(timeout={"cell": 1}))) == []

@@ -92,6 +92,7 @@ def test_every_key_of_the_flow_file():
     assert first_codes(FLOW_FILE["A node"]) == keys(inner.pop("NodeModel")) - policies
     assert first_codes(FLOW_FILE["retries"]) == keys(inner.pop("RetryModel"))
     assert first_codes(FLOW_FILE["timeout"]) == keys(inner.pop("TimeoutModel"))
+    assert first_codes(FLOW_FILE["output_limit"]) == keys(inner.pop("OutputLimitModel"))
     assert first_codes(FLOW_FILE["limits"]) == keys(inner.pop("LimitsModel"))
     assert inner == {}, "models that flow-file.md does not speak of"
 
@@ -113,7 +114,7 @@ def test_every_name_of_the_package():
     names = PYTHON["Python"] + PYTHON["Errors"]
     for name in nbflow.__all__:
         assert f"`nbflow.{name}" in names, name
-    for kind in (nbflow.Retry, nbflow.Timeout, nbflow.Embedded):
+    for kind in (nbflow.Retry, nbflow.Timeout, nbflow.OutputLimit, nbflow.Embedded):
         fields = inspect.signature(kind).parameters
         text = ", ".join(f"{name}={shown_default(kind, name)}" for name in fields)
         assert f"`nbflow.{kind.__name__}({text})`" in names

@@ -75,7 +75,7 @@ def test_a_closed_pool_starts_nothing_and_has_ended_everything(tmp_path):
     pool.close()
     assert psutil.Process().children() == []
     with pytest.raises(NoWarmKernel):
-        pool.prepare(Birth.of([sys.executable], {}), {}, ())
+        pool.prepare(Birth.of([sys.executable], [], {}), {}, ())
 
 
 def test_where_no_server_can_start_kernels_start_in_the_ordinary_way(pool, tmp_path, monkeypatch):
@@ -145,3 +145,24 @@ def test_a_start_that_hangs_is_tried_once_more_on_fresh_channels(tmp_path, monke
     hung.unlink()
     with pytest.raises(KernelStartFailed, match="did not answer within 2 s"):
         asyncio.run(scenario(2.0))
+
+
+def test_a_changed_configuration_of_ipython_is_seen_by_the_next_kernel(
+    pool, tmp_path, ask, monkeypatch
+):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+
+    async def scenario():
+        for banner in ("first", "second", "second"):
+            profile = tmp_path / "ipython" / "profile_default"
+            profile.mkdir(parents=True, exist_ok=True)
+            line = f'c.IPKernelApp.exec_lines = ["b = {banner!r}"]'
+            (profile / "ipython_config.py").write_text(line)
+            kernel = await start_kernel("python3", cwd=tmp_path, env={}, wishes=Wishes(pool))
+            try:
+                assert await ask(kernel, "b") == banner
+                assert kernel.manager.provisioner.warm
+            finally:
+                await kernel.shutdown()
+
+    asyncio.run(scenario())

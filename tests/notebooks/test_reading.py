@@ -1,7 +1,8 @@
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from nbflow.notebooks.reading import read_notebook, to_bytes
+from nbflow.notebooks.reading import read_notebook
+from nbflow.notebooks.writing import to_bytes
 
 
 def test_a_byte_order_mark_is_no_part_of_a_notebook():

@@ -15,7 +15,7 @@ from nbflow import guest
 from nbflow.core.attempts import Outcome
 from nbflow.core.policies import Timeout
 from nbflow.core.values import Artifact, Fields, Inline, Items
-from nbflow.worker import FunctionThreads
+from nbflow.worker.threads import FunctionThreads
 from nbflow.worker.streams import LOG_LIMIT
 
 

@@ -5,6 +5,7 @@ import io
 import sys
 import threading
 
+from nbflow.notebooks.masking import Mask
 from nbflow.worker.streams import Log, printing_to
 
 
@@ -55,3 +56,10 @@ def test_a_full_log_counts_what_it_drops():
     assert log.write("def") == 3
     log.write("g")
     assert log.text() == "abcd\n[3 more characters were not kept]\n"
+
+
+def test_a_secret_is_masked_before_the_log_is_cut():
+    log = Log(Mask(["hunter22"]), limit=10)
+    for piece in ("is hun", "ter22, ", "or hunter"):
+        log.write(piece)
+    assert log.text() == "is ***, or\n[7 more characters were not kept]\n"
