@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from nbflow.kernels.family import end_family
+
 #: Longest path of a Unix socket (macOS has the smallest limit, 103).
 _SOCKET_PATH_LIMIT = 103
 _LOG_LINES = 12
@@ -17,9 +19,10 @@ _LOG_TAIL_BYTES = 8192
 
 
 def sweep(pid: int) -> None:
-    """Remove the folders of kernels that a process of this pid started; it has ended."""
+    """Remove what is left of the kernels that a process of this pid started; it has ended."""
     for place in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - where `KernelFolder` puts them
         for left in Path(place).glob(f"nbflow-k-{pid}-*"):
+            end_family(None, left)
             shutil.rmtree(left, ignore_errors=True)
 
 

@@ -42,6 +42,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import io
 import json
 import os
 import random
@@ -55,6 +56,7 @@ from typing import Any, NamedTuple
 
 _PACKET_BYTES = 65536
 _PR_SET_PDEATHSIG = 1
+_BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 _CONFIGURATION = tuple(
     f"{name}.{kind}"
     for name in ("ipython_config", "ipython_kernel_config")
@@ -94,6 +96,9 @@ class Child(NamedTuple):
 def main(descriptor: int, arguments: list[str]) -> None:
     """Serve until the owner is gone; in a forked child, be a kernel."""
     born = frozenset(os.environ)
+    # The first hook that is registered is the last to run.
+    departure = _Departure()
+    atexit.register(departure.leave)
     for name in _KERNEL_MODULES:
         # A version of ipykernel or IPython may lack one; the kernel then imports what it has.
         with contextlib.suppress(ImportError):
@@ -106,6 +111,7 @@ def main(descriptor: int, arguments: list[str]) -> None:
         child = _Server(socket.socket(fileno=descriptor), app, born).serve()
         if child is None:
             raise SystemExit(0)
+        departure.of_a_kernel()
         del app.init_connection_file
         app.connection_file = _await_claim(child)
         app.init_connection_file()
@@ -116,7 +122,53 @@ def main(descriptor: int, arguments: list[str]) -> None:
     # Runs before ipykernel's own clean-up, which ends the thread that flushes outputs first, and
     # then waits for threads that may themselves wait for a flush: ten seconds, now and then.
     atexit.register(_end_channel_threads, app)
+    bound_output()
     app.start()
+    departure.code = 0
+
+
+class _Departure:
+    """How a kernel leaves: with all that its notebook may notice of a Python process's end.
+
+    Threads have been joined and exit hooks have run when this is called. Then Python would take
+    apart every module, which for a fork means to copy most of the memory that it shares: longer
+    than anything else in a short kernel's life. Here only what has come since the fork is taken
+    apart, in Python's own way (names are set to None, those with an underscore first), so that
+    files are closed and destructors run. Files that somebody else holds are flushed. Then the C
+    library ends the process, with its own exit hooks, while no other thread of Python's can run.
+    """
+
+    def __init__(self) -> None:
+        #: The exit code; 1 for a process whose kernel has not ended in good order.
+        self.code = 1
+        self._before: frozenset[str] | None = None
+
+    def of_a_kernel(self) -> None:
+        """Note that this process is a kernel from now on."""
+        self._before = frozenset(sys.modules) - {"__main__"}
+
+    def leave(self) -> None:
+        """End the process, if it is a kernel's."""
+        if self._before is None:
+            return
+        for name in [name for name in sys.modules if name not in self._before][::-1]:
+            _take_apart(vars(sys.modules[name]))
+        for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+            sys.__dict__.pop(name, None)
+        gc.collect()
+        for file in gc.get_objects():
+            if isinstance(file, _BUFFERED) and not file.closed:
+                # Of pipes and sockets whose other end is gone there is nothing left to save.
+                with contextlib.suppress(OSError, ValueError):
+                    file.flush()
+        ctypes.PyDLL(None).exit(self.code)
+
+
+def _take_apart(namespace: dict[str, Any]) -> None:
+    for private in (True, False):
+        for name in list(namespace):
+            if name.startswith("_") is private and name != "__builtins__":
+                namespace[name] = None
 
 
 class _Server:
@@ -271,6 +323,48 @@ def _seed() -> None:
     tempfile = sys.modules.get("tempfile")
     if tempfile is not None:
         tempfile.__dict__["tempdir"] = None
+
+
+def bound_output() -> None:
+    """Let a kernel send what is printed in pieces, and lose none of them.
+
+    ipykernel gathers for 0.2 s what is printed, which may be gigabytes, and sends it as one message
+    that its receiver must take whole. Here a megabyte is sent at once, and printing waits for that.
+    And ZeroMQ drops messages beyond a thousand that the receiver has not taken yet, with the news
+    that the cell has ended among them; here it drops none.
+
+    Stands by itself: its source is sent to kernels that were not forked.
+    """
+    import sys
+
+    from ipykernel.kernelapp import IPKernelApp
+
+    piece = 1_000_000
+    thread = IPKernelApp.instance().iopub_thread
+    # The socket belongs to its thread.
+    thread.io_loop.add_callback(lambda: setattr(thread.socket, "sndhwm", 0))
+
+    def bound(stream: Any) -> None:
+        write = stream.write
+        pending = 0
+
+        def write_in_pieces(text: Any) -> Any:
+            nonlocal pending
+            if not isinstance(text, str) or len(text) + pending < piece:
+                written = write(text)
+                pending += len(text)
+                return written
+            for start in range(0, len(text), piece):
+                write(text[start : start + piece])
+                stream.flush()
+            pending = 0
+            return len(text)
+
+        stream.write = write_in_pieces
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "pub_thread"):
+            bound(stream)
 
 
 def _end_channel_threads(app: Any) -> None:

@@ -18,6 +18,7 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
 from nbflow.kernels.ending import process_ended
 from nbflow.kernels.errors import EvaluationFailed, KernelDied
+from nbflow.kernels.family import end_family, has_children
 from nbflow.kernels.folders import KernelFolder
 
 #: How long one wait for an answer lasts before the kernel's process is looked at.
@@ -97,32 +98,32 @@ class Kernel:
             await self.manager.interrupt_kernel()
 
     async def kill(self) -> None:
-        """End the process and all its descendants now."""
+        """End the process now, with all that it has started."""
         if self._released:
             return
-        descendants = self._family()[1:]
-        await self._kill_group()
-        for process in descendants:
-            # Some have left the group (a shell on a pseudo-terminal leads its own session).
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+        if self.pid is None:
+            await self._kill_group()
+        else:
+            end_family(self.pid, self._folder.path)
         await self.ended()
 
     async def shutdown(self, grace_s: float = 2.5) -> None:
         """Ask the kernel to end, wait up to `grace_s` seconds, kill what is left, and clean up."""
         if self._released:
             return
+        alone = False
         try:
             if grace_s > 0 and await self.exit_code() is None:
+                childless = self.pid is not None and not has_children(self.pid)
                 await self.manager.request_shutdown()
                 async with asyncio.timeout(grace_s):
                     await self.ended()
+                alone = childless
         except TimeoutError:
             pass  # It had its chance.
         finally:
-            await self.kill()
+            # Looking for a family takes milliseconds, which most kernels need not spend.
+            await (self._kill_group() if alone else self.kill())
             self._released = True
             await self._release()
 

@@ -11,6 +11,7 @@ part of the allowed time, and tried once more with a folder, keys and channels o
 """
 
 import asyncio
+import inspect
 import logging
 import os
 import subprocess
@@ -26,8 +27,10 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
+from nbflow.kernels import forkserver
 from nbflow.kernels.birth import HISTORY_OPTION, NO_HISTORY_FILE
-from nbflow.kernels.errors import KernelStartFailed, describe_exit
+from nbflow.kernels.errors import EvaluationFailed, KernelStartFailed, describe_exit
+from nbflow.kernels.family import MARK
 from nbflow.kernels.folders import KernelFolder
 from nbflow.kernels.kernel import Kernel
 from nbflow.kernels.provisioner import WarmProvisioner, Wishes
@@ -147,7 +150,25 @@ class _Start:
             if isinstance(error, OSError):
                 raise KernelStartFailed(self.name, str(error), log) from error
             raise
-        return Kernel(manager, client, info, folder)
+        kernel = Kernel(manager, client, info, folder)
+        if is_ipykernel(self.spec) and not getattr(manager.provisioner, "warm", False):
+            await self._bound_output(kernel)
+        return kernel
+
+    async def _bound_output(self, kernel: Kernel) -> None:
+        """Do to a kernel that was not forked what is done to those that are."""
+        namespace = "{'Any': object}"
+        source = inspect.getsource(forkserver.bound_output)
+        try:
+            await kernel.evaluate(
+                f"(lambda n: (exec({source!r}, n), n['bound_output']()))({namespace})"
+            )
+        except EvaluationFailed as error:
+            # A version of ipykernel that is made otherwise; its output has no such bound.
+            _log.warning("the output of the kernel %r is not bounded: %s", self.name, error)
+        except BaseException:
+            await kernel.shutdown(grace_s=0)
+            raise
 
     def _manager(self, folder: KernelFolder) -> _Manager:
         if is_ipykernel(self.spec) and folder.holds_sockets and sys.platform != "win32":
@@ -174,7 +195,7 @@ class _Start:
             await manager.start_kernel(
                 extra_arguments=arguments,
                 cwd=str(self.cwd),
-                env={**inherited, **self.env},
+                env={**inherited, **self.env, MARK: str(folder.path)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -164,6 +164,53 @@ def test_cores_and_priority_hold_for_every_thread_of_warm_and_ordinary_kernels(p
     asyncio.run(scenario())
 
 
+#: What a notebook may leave to the end of its process.
+LEFT_OPEN = """
+import atexit, ctypes, logging, pathlib, threading, local_module
+forgotten = open("forgotten", "w"); forgotten.write("x" * 100)
+binary = open("binary", "wb"); binary.write(b"x" * 100)
+logging.held_elsewhere = open("held", "w"); logging.held_elsewhere.write("x" * 100)
+class Destroyed:
+    def __del__(self): pathlib.Path("destroyed").touch()
+destroyed = Destroyed()
+ring = Destroyed.__new__(Destroyed); ring.itself = ring
+atexit.register(pathlib.Path("hook").touch)
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+stream = ctypes.c_void_p(libc.fopen(b"c", b"w"))
+libc.fputs(b"x" * 100, stream)
+def late():
+    threading.main_thread().join()
+    pathlib.Path("thread").touch()
+threading.Thread(target=late).start()
+"""
+
+
+def test_what_was_left_to_the_end_of_the_process_is_done(pool, tmp_path, do):
+    (tmp_path / "local_module.py").write_text("file = open('local', 'w')\nfile.write('x' * 100)\n")
+
+    async def scenario(name, wishes):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "local_module.py").write_text((tmp_path / "local_module.py").read_text())
+        kernel = await start_kernel("python3", cwd=folder, env={}, wishes=wishes)
+        try:
+            await do(kernel, LEFT_OPEN)
+        finally:
+            await kernel.shutdown(grace_s=20)
+        assert await kernel.exit_code() == 0
+        return {
+            path.name: path.stat().st_size
+            for path in folder.iterdir()
+            if path.name != "__pycache__"
+        }
+
+    forked = asyncio.run(scenario("forked", warm(pool)))
+    assert forked == asyncio.run(scenario("spawned", Wishes()))
+    assert forked["forgotten"] == forked["binary"] == forked["c"] == forked["local"] == 100
+    assert {"destroyed", "hook", "thread"} <= forked.keys()
+
+
 def test_a_forked_kernel_is_interrupted_and_runs_its_exit_hooks(pool, tmp_path, do, ask):
     async def scenario():
         kernel = await start_kernel("python3", cwd=tmp_path, env={}, wishes=warm(pool))

@@ -15,8 +15,8 @@ from nbflow import guest
 from nbflow.core.attempts import Outcome
 from nbflow.core.policies import Timeout
 from nbflow.core.values import Artifact, Fields, Inline, Items
-from nbflow.worker.threads import FunctionThreads
 from nbflow.worker.streams import LOG_LIMIT
+from nbflow.worker.threads import FunctionThreads
 
 
 def test_a_small_value_goes_in_and_out_without_any_file(bench):
