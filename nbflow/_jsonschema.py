@@ -1,39 +1,45 @@
-"""Importing jsonschema, and so nbformat, without two seconds of CPU for nothing.
+"""jsonschema, and so nbformat, without two seconds of CPU for nothing.
 
 Where JupyterLab is installed, jsonschema finds the package `rfc3987_syntax`, which
 parses a grammar of international addresses when it is imported: about two seconds, in every
 process that so much as reads a notebook, though no notebook schema ever asks for that
-check. Here jsonschema is imported with a stand-in in that package's place, which imports the
-real one at the first check that needs it. The stand-in is gone from `sys.modules` when this
-returns, so nobody else meets it; what jsonschema can do is unchanged.
+check. Here a stand-in takes the package's place. It becomes the real one at the first check, or the
+first look at anything else in it. What jsonschema can do is unchanged.
 """
 
 import importlib
 import importlib.util
 import sys
 import types
+from typing import Any
 
 _GRAMMAR = "rfc3987_syntax"
 
 
-def import_jsonschema() -> None:
-    """Import jsonschema, once, without its grammar of international addresses.
+class _StandIn(types.ModuleType):
+    """The package, until it is needed."""
 
-    Does nothing if either has been imported already.
+    def is_valid_syntax(self, term: str, value: str) -> bool:
+        """Do what the real function does, with the real function."""
+        return bool(_real().is_valid_syntax(term, value))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            # What the import system asks of every module.
+            raise AttributeError(name)
+        return getattr(_real(), name)
+
+
+def defer_grammar() -> None:
+    """Have the grammar of international addresses loaded when it is used, and not before.
+
+    Call it before anything imports nbformat. Does nothing if the grammar is there already.
     """
-    if "jsonschema" in sys.modules or _GRAMMAR in sys.modules:
-        return
-    if importlib.util.find_spec("jsonschema") is None or importlib.util.find_spec(_GRAMMAR) is None:
-        return
-    stand_in = types.ModuleType(_GRAMMAR)
-    stand_in.is_valid_syntax = _is_valid_syntax  # type: ignore[attr-defined]
-    sys.modules[_GRAMMAR] = stand_in
-    try:
-        importlib.import_module("jsonschema")
-    finally:
+    if _GRAMMAR not in sys.modules and importlib.util.find_spec(_GRAMMAR) is not None:
+        sys.modules[_GRAMMAR] = _StandIn(_GRAMMAR)
+
+
+def _real() -> types.ModuleType:
+    if isinstance(sys.modules.get(_GRAMMAR), _StandIn):
         del sys.modules[_GRAMMAR]
-
-
-def _is_valid_syntax(term: str, value: str) -> bool:
-    """Do what the real function does, with the real function."""
-    return bool(importlib.import_module(_GRAMMAR).is_valid_syntax(term, value))
+    return importlib.import_module(_GRAMMAR)

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from nbflow._jsonschema import import_jsonschema
+from nbflow._jsonschema import defer_grammar
 
 Pairs = Iterable[tuple[str, str]]
 
@@ -95,7 +95,7 @@ def _read(path: str) -> str:
 
 
 def _read_remote(path: str) -> str:
-    import_jsonschema()
+    defer_grammar()
     from papermill.iorw import papermill_io  # lazy: seconds of import, for a rare case
 
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from nbflow._jsonschema import import_jsonschema
+from nbflow._jsonschema import defer_grammar
 from nbflow.definition.faults import Fault, near_file
 from nbflow.notebooks.imports import imported_modules
 
@@ -162,7 +162,7 @@ def _refuse_half_characters(raw: dict[str, Any], path: str) -> None:
 def _validate(raw: dict[str, Any], major: int, path: str) -> None:
     if major < _FIRST_WITH_SCHEMA:
         return
-    import_jsonschema()
+    defer_grammar()
     from nbformat.validator import iter_validate  # heavy; a flow of functions needs none of it
 
     minor = raw.get("nbformat_minor", 0)
@@ -178,7 +178,7 @@ def _validate(raw: dict[str, Any], major: int, path: str) -> None:
 
 
 def _upgraded(raw: dict[str, Any], path: str) -> dict[str, Any]:
-    import_jsonschema()
+    defer_grammar()
     import nbformat
 
     try:
@@ -239,7 +239,7 @@ def _assigned(tree: ast.AST) -> Iterator[str]:
 
 
 def _names_by_papermill(source: str) -> frozenset[str]:
-    import_jsonschema()
+    defer_grammar()
     from nbformat.v4 import new_code_cell
     from papermill.translators import PythonTranslator  # heavy; rarely needed
 

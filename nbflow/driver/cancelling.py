@@ -10,6 +10,7 @@ from nbflow.core import events as ev
 from nbflow.core import machine as m
 from nbflow.driver.ledger import Ledger
 from nbflow.driver.outcomes import doubts_settled
+from nbflow.driver.unfinished import Unfinished, finish_notebook
 from nbflow.ports import ArtifactStore, Journal
 
 
@@ -46,6 +47,8 @@ def cancel_without_driver(
     ledger.record(ev.RunClaimed(by))
     for event in doubts_settled(run, store):
         ledger.record(event)
+        if isinstance(event, ev.AttemptLost):
+            finish_notebook(run, Unfinished(event), clock())
     ledger.record(ev.CancelRequested(by))
     while (command := ledger.next_command()) is not None:
         match command:

@@ -54,6 +54,7 @@ from nbflow.driver.stimuli import (
 )
 from nbflow.driver.surroundings import Surroundings
 from nbflow.driver.tasks import TaskMaker
+from nbflow.driver.unfinished import Unfinished, finish_notebook
 
 _T = TypeVar("_T")
 
@@ -122,6 +123,8 @@ class Driver:
             shares_store=surroundings.shares_store,
             heard=on_printed is not None,
         )
+        #: Losses whose notebooks still read as running.
+        self._unfinished: list[Unfinished] = []
         self._inbox: asyncio.Queue[Stimulus] = asyncio.Queue()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         #: Why this driver lets go of the run; empty while it does not.
@@ -210,6 +213,8 @@ class Driver:
         """Find out what became of attempts that an earlier driver had with its cluster."""
         for event in await self._write(doubts_settled, self._ledger.run, self._store):
             self._ledger.record(event)
+            if isinstance(event, ev.AttemptLost):
+                self._unfinished.append(Unfinished(event))
 
     # --- absorbing ----------------------------------------------------------------------------
 
@@ -268,8 +273,7 @@ class Driver:
                     self._attempt_ended(outcome)
             case Lost(id=attempt, message=message):
                 if self._is_current(attempt):
-                    self._frontier.release(attempt.node)
-                    self._ledger.record(m.after_loss(self._ledger.run, attempt.node, message))
+                    self._attempt_lost(attempt, message)
 
     def _is_current(self, attempt: AttemptId) -> bool:
         node = self._ledger.run.nodes.get(attempt.node)
@@ -292,9 +296,7 @@ class Driver:
         # Dask moved the task to another worker after the first one died. An attempt
         # starts once; what runs there now is stopped, and a new attempt takes its place.
         self._to_cancel.append(report.id)
-        self._frontier.release(report.id.node)
-        message = f"worker {node.worker} was lost while the node ran on it"
-        self._ledger.record(m.after_loss(self._ledger.run, report.id.node, message))
+        self._attempt_lost(report.id, f"worker {node.worker} was lost while the node ran on it")
 
     def _attempt_ended(self, outcome: Outcome) -> None:
         if outcome.status == "stopped":
@@ -304,6 +306,12 @@ class Driver:
         self._frontier.release(outcome.id.node)
         self._tasks.received(outcome)
         self._ledger.record(event_of(outcome))
+
+    def _attempt_lost(self, attempt: AttemptId, message: str) -> None:
+        self._frontier.release(attempt.node)
+        event = m.after_loss(self._ledger.run, attempt.node, message)
+        self._unfinished.append(Unfinished(event, self.progress.get(attempt.node)))
+        self._ledger.record(event)
 
     def _attempt_stopped(self, attempt: AttemptId, notebook: Artifact | None) -> None:
         self._frontier.release(attempt.node)
@@ -367,6 +375,9 @@ class Driver:
         # Bytes that arrived with outcomes go first: a success is recorded only when its
         # artifacts are durable.
         await self._tasks.store_received()
+        for each in self._unfinished:
+            await self._write(finish_notebook, self._ledger.run, each, self._clock())
+        self._unfinished.clear()
         if self._ledger.has_pending:
             await self._write(self._ledger.commit)
         await self._act()

@@ -52,6 +52,14 @@ def has_children(pid: int) -> bool:
         return True
 
 
+def end_group(pid: int | None) -> None:
+    """Kill the process group that the kernel `pid` leads."""
+    # Nobody is left in the group (macOS says "not permitted" of zombies).
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if pid is not None:
+            os.killpg(pid, signal.SIGKILL)
+
+
 def end_family(pid: int | None, folder: Path) -> None:
     """Kill all that belongs to a kernel, itself included.
 
@@ -65,6 +73,8 @@ def end_family(pid: int | None, folder: Path) -> None:
     killed: set[int] = set()
     for _ in range(_ROUNDS):
         found = set(_members(pid, folder)) - killed - {os.getpid()}
+        # What is in the group must have been seen first: its children are nobody's afterwards.
+        end_group(pid)
         if not found:
             return
         for member in found:

@@ -6,6 +6,7 @@ Only its owner may enter it: who can open the sockets can run code.
 """
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,7 +16,15 @@ from nbflow.kernels.family import end_family
 #: Longest path of a Unix socket (macOS has the smallest limit, 103).
 _SOCKET_PATH_LIMIT = 103
 _LOG_LINES = 12
+#: What the debugger says at each start about Python's own modules: ``0.00s - make the debugger…``.
+_NOISE = re.compile(r"\d+\.\d\ds - ")
 _LOG_TAIL_BYTES = 8192
+
+
+def last_lines(log: bytes) -> str:
+    """Return the last lines of a process's log, for people."""
+    lines = log.decode(errors="replace").strip().splitlines()
+    return "\n".join([line for line in lines if not _NOISE.match(line)][-_LOG_LINES:])
 
 
 def sweep(pid: int) -> None:
@@ -65,10 +74,10 @@ class KernelFolder:
             with self.log.open("rb") as file:
                 size = file.seek(0, 2)
                 file.seek(max(0, size - _LOG_TAIL_BYTES))
-                text = file.read().decode(errors="replace")
+                data = file.read()
         except FileNotFoundError:
             return ""
-        return "\n".join(text.strip().splitlines()[-_LOG_LINES:])
+        return last_lines(data)
 
     def remove(self) -> None:
         """Remove the folder with all that is in it, if it is still there."""

@@ -24,6 +24,7 @@ from typing import Any
 from nbflow.core.errors import NbflowError
 from nbflow.kernels import forkserver
 from nbflow.kernels.errors import describe_exit
+from nbflow.kernels.folders import last_lines
 from nbflow.kernels.leash import leashed
 
 _PACKET_BYTES = 65536
@@ -267,7 +268,7 @@ class ForkServer:
             self._listen()
             self._ours.close()
             log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
-            said = log.read().decode(errors="replace").strip()
+            said = last_lines(log.read())
             what = f"the fork server {describe_exit(process.wait())}"
             self._end(f"{what}. It wrote:\n{said}" if said else what)
 

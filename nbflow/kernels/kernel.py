@@ -6,8 +6,6 @@ must await `shutdown`; that is safe at any time and any number of times.
 """
 
 import asyncio
-import os
-import signal
 from queue import Empty
 from typing import Any
 
@@ -18,7 +16,7 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
 from nbflow.kernels.ending import process_ended
 from nbflow.kernels.errors import EvaluationFailed, KernelDied
-from nbflow.kernels.family import end_family, has_children
+from nbflow.kernels.family import end_family, end_group, has_children
 from nbflow.kernels.folders import KernelFolder
 
 #: How long one wait for an answer lasts before the kernel's process is looked at.
@@ -101,10 +99,10 @@ class Kernel:
         """End the process now, with all that it has started."""
         if self._released:
             return
-        if self.pid is None:
-            await self._kill_group()
-        else:
+        if self.pid is not None:
             end_family(self.pid, self._folder.path)
+        elif self._provisioner is not None:
+            await self._provisioner.kill()
         await self.ended()
 
     async def shutdown(self, grace_s: float = 2.5) -> None:
@@ -123,7 +121,10 @@ class Kernel:
             pass  # It had its chance.
         finally:
             # Looking for a family takes milliseconds, which most kernels need not spend.
-            await (self._kill_group() if alone else self.kill())
+            if alone:
+                end_group(self.pid)
+            else:
+                await self.kill()
             self._released = True
             await self._release()
 
@@ -194,17 +195,6 @@ class Kernel:
             else:
                 if message["parent_header"].get("msg_id") == request:
                     return dict(message["content"])
-
-    async def _kill_group(self) -> None:
-        if self.pid is None:
-            if self._provisioner is not None:
-                await self._provisioner.kill()
-            return
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            # Nobody is left in the group (macOS says "not permitted" of zombies).
-            return
 
     def _family(self) -> list[psutil.Process]:
         if self.pid is None or self._exit_code is not None:

@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 
 #: A start that has taken longer may hang, and is worth a second try if the allowed time lasts.
 _HANG_S = 20.0
+_RECONNECT_MS = 5
 _LOCAL_PROVISIONERS = frozenset({"local-provisioner", "nbflow-warm"})
 
 #: How long one wait for a starting kernel's answer lasts before its process is looked at.
@@ -178,8 +179,7 @@ class _Start:
         manager = _Manager(
             kernel_name=self.name,
             connection_file=folder.connection_file,
-            # One context a kernel, of which client and manager share the two threads.
-            context=zmq.asyncio.Context(),
+            context=_context(),
             **address,
         )
         manager._kernel_spec = self.spec  # noqa: SLF001 - no other way to hand one over
@@ -200,6 +200,15 @@ class _Start:
                 stdout=log,
                 stderr=log,
             )
+
+
+def _context() -> zmq.asyncio.Context:
+    """Return a context for one kernel; its client and manager share the two threads."""
+    context = zmq.asyncio.Context()
+    # The sockets are there a moment before the kernel's: what finds nothing yet looks again soon,
+    # and not after ZeroMQ's tenth of a second.
+    context.reconnect_ivl = _RECONNECT_MS
+    return context
 
 
 async def _first_answer(

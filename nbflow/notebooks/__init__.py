@@ -8,7 +8,7 @@ Each step is a module: `reading`, `parameters`, `execution` (with `guard` and `m
 `saving` (with `splicing`, `writing` and `encoding`), `outputs` (with `emitted` and `captured`).
 """
 
-from nbflow._jsonschema import import_jsonschema
+from nbflow._jsonschema import defer_grammar
 
 # Before any module here imports nbformat.
-import_jsonschema()
+defer_grammar()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow import guest
-from nbflow._jsonschema import import_jsonschema
+from nbflow._jsonschema import defer_grammar
 from nbflow.artifacts import FileStore, under_its_name
 from nbflow.core.events import ErrorInfo, Record
 from nbflow.core.machine import NodeRun
@@ -118,7 +118,7 @@ class NodeHandle:
         data = self.notebook_bytes
         if data is None:
             return None
-        import_jsonschema()
+        defer_grammar()
         import nbformat  # lazy: a script that only looks at outputs does not need it
 
         return nbformat.reads(data.decode(), as_version=4)
