@@ -3,14 +3,27 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def run(program: str) -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-def test_reading_notebooks_does_not_parse_the_grammar_of_addresses() -> None:
+@pytest.mark.parametrize(
+    "module",
+    [
+        "nbflow.notebooks.reading",
+        "nbflow.worker.notebook",
+        "nbflow.session.results",
+        "nbflow.session.preparing",
+        "nbflow.definition.notebook_file",
+    ],
+)
+def test_reading_notebooks_does_not_parse_the_grammar_of_addresses(module: str) -> None:
     run(
-        "import sys, nbflow.notebooks.reading\n"
+        f"import sys, {module}\n"
+        "import nbformat\n"
         "assert 'nbformat' in sys.modules\n"
         "assert not [name for name in sys.modules if name.startswith(('rfc3987_syntax.', 'lark'))]"
     )

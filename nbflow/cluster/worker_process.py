@@ -8,6 +8,7 @@ needs no ``if __name__ == "__main__"`` guard.
 
 import asyncio
 import ctypes
+import importlib
 import os
 import signal
 import sys
@@ -72,6 +73,9 @@ async def serve(options: WorkerOptions, facilities: Facilities) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     async with worker:
         WorkerSide(worker, facilities).settle()
+        if options.kernels:
+            # While the driver makes up its mind: half a second that the first notebook would wait.
+            await asyncio.to_thread(importlib.import_module, "nbflow.worker.notebook")
         waits = [asyncio.ensure_future(worker.finished()), asyncio.ensure_future(stop.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:

@@ -275,13 +275,24 @@ class _Server:
                 self._tell({"exited": pid, "code": os.waitstatus_to_exitcode(status)})
 
     def _kill_children(self) -> None:
+        # Seen before their parents are gone: some lead sessions of their own.
+        family = _descendants()
         for pid in self._children:
             # The group is the child's own once it leads its session; a zombie has none.
             for kill in (os.killpg, os.kill):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     kill(pid, signal.SIGKILL)
+        for process in family:
+            with contextlib.suppress(Exception):
+                # As good as it gets: it may have ended, or be another user's.
+                process.kill()
         for pid in self._children:
             os.waitpid(pid, 0)
+
+
+def _descendants() -> list[Any]:
+    psutil = sys.modules.get("psutil")
+    return psutil.Process().children(recursive=True) if psutil is not None else []
 
 
 def _configuration(app: Any) -> dict[str, int | None]:

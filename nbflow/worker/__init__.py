@@ -6,11 +6,15 @@ The names below are loaded when they are first used: see `nbflow.cluster.worker_
 
 from typing import TYPE_CHECKING
 
+from nbflow._jsonschema import defer_grammar
 from nbflow._lazy import lazily
 
 if TYPE_CHECKING:
     from nbflow.worker.facilities import Facilities
     from nbflow.worker.performing import perform
+
+# Before any module here imports nbformat.
+defer_grammar()
 
 __all__ = ["Facilities", "perform"]
 

@@ -111,10 +111,19 @@ ROWS = {
         words=("exited with code 3", """in the cell "print('before'"""),
         shows=("before",),
     ),
+    "cold-sigkill": Row(
+        "now(); os.kill(os.getpid(), signal.SIGKILL)",
+        kind="kernel_died",
+        words=("killed by signal 9 (SIGKILL: often the system, when memory ran out) (in the cell",),
+        policy={"python": "cold/bin/python"},
+    ),
     "fork-server-killed": Row(
         "now(); os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)",
         kind="kernel_died",
-        words=("the fork server was killed by signal 9", "in the cell 'now(); os.kill"),
+        words=(
+            "ended because the fork server was killed by signal 9 (SIGKILL: often the system, when"
+            " memory ran out) (in the cell 'now(); os.kill",
+        ),
         # A fork server of its own.
         policy={"env": {"OMP_NUM_THREADS": 3}},
     ),
@@ -283,6 +292,14 @@ ROWS = {
         words=("killed after 3 s (hard timeout)",),
         policy={"timeout": 3},
     ),
+    "cold-session-then-death": Row(
+        f"note(subprocess.Popen({SLEEPER}, start_new_session=True).pid)\n"
+        "pid = os.fork()\nif not pid: os.setsid(); time.sleep(600)\n"
+        "note(pid); now(); os.kill(os.getpid(), signal.SIGKILL)",
+        kind="kernel_died",
+        words=("signal 9",),
+        policy={"python": "cold/bin/python"},
+    ),
     # Kernels that do not start.
     "no-such-python": Row(
         "1",
@@ -336,7 +353,7 @@ ROWS = {
 
 
 def install_kernels(folder: Path) -> None:
-    """Install kernels that cannot start, and a Python that has no ipykernel."""
+    """Install kernels that cannot start, a Python without ipykernel, and one that is no worker's."""
     programs = {
         "programless": ["/nowhere/kernel", "{connection_file}"],
         "ending": [sys.executable, "-c", "import sys; sys.exit('no licence found')"],
@@ -346,10 +363,11 @@ def install_kernels(folder: Path) -> None:
         (folder / "jupyter" / "kernels" / name).mkdir(parents=True)
         spec = {"argv": argv, "display_name": name, "language": "python"}
         (folder / "jupyter" / "kernels" / name / "kernel.json").write_text(json.dumps(spec))
-    python = folder / "bare" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
-    python.chmod(0o755)
+    for name, options in {"bare": "-I -S", "cold": ""}.items():
+        python = folder / name / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" {options} "$@"\n')
+        python.chmod(0o755)
 
 
 def write_row(folder: Path, name: str, row: Row) -> None:
@@ -416,6 +434,8 @@ def ended(temporary_folder: Path) -> Iterator[Ended]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_PATH", str(folder / "jupyter"))
+        # In which ipykernel would not listen to what other programs write into its output.
+        patch.delenv("PYTEST_CURRENT_TEST", raising=False)
         cluster = nbflow.Embedded(workers=1, threads=THREADS)
         run = flow.start(cluster=cluster, output_dir=folder / "out")
         run.wait()
