@@ -141,8 +141,7 @@ def _holds(pid: int, folder: Path) -> bool:
         if _FORKED not in (place / "cmdline").read_bytes().split(b"\0"):
             return False
         return any(
-            os.readlink(descriptor).startswith(f"{folder}/")
-            for descriptor in (place / "fd").iterdir()
+            folder in descriptor.readlink().parents for descriptor in (place / "fd").iterdir()
         )
     except OSError:
         return False

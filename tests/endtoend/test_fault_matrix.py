@@ -121,8 +121,9 @@ ROWS = {
         "now(); os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)",
         kind="kernel_died",
         words=(
-            "ended because the fork server was killed by signal 9 (SIGKILL: often the system, when"
-            " memory ran out) (in the cell 'now(); os.kill",
+            "ended because the fork server was killed by signal 9 (SIGKILL",
+            # Nothing that the server says at each start comes in between.
+            "memory ran out) (in the cell 'now(); os.kill",
         ),
         # A fork server of its own.
         policy={"env": {"OMP_NUM_THREADS": 3}},
@@ -264,9 +265,7 @@ ROWS = {
         kind="kernel_died",
         words=("signal 9",),
     ),
-    "session": Row(
-        f"now(); note(subprocess.Popen({SLEEPER}, start_new_session=True).pid)", WELL
-    ),
+    "session": Row(f"now(); note(subprocess.Popen({SLEEPER}, start_new_session=True).pid)", WELL),
     "session-then-death": Row(
         f"note(subprocess.Popen({SLEEPER}, start_new_session=True).pid)\n"
         "now(); os.kill(os.getpid(), signal.SIGKILL)",
@@ -353,7 +352,7 @@ ROWS = {
 
 
 def install_kernels(folder: Path) -> None:
-    """Install kernels that cannot start, a Python without ipykernel, and one that is no worker's."""
+    """Install kernels that cannot start, a Python without ipykernel, and one that starts cold."""
     programs = {
         "programless": ["/nowhere/kernel", "{connection_file}"],
         "ending": [sys.executable, "-c", "import sys; sys.exit('no licence found')"],
@@ -450,9 +449,9 @@ faults = pytest.mark.parametrize("name", [name for name, row in ROWS.items() if 
 def texts(notebook: nbformat.NotebookNode) -> str:
     """Return all that the cells show."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
-    return "".join(output.get("text") or output.get("evalue") or "" for output in outputs) + "".join(
-        output.get("ename", "") for output in outputs
-    )
+    return "".join(
+        output.get("text") or output.get("evalue") or "" for output in outputs
+    ) + "".join(output.get("ename", "") for output in outputs)
 
 
 @rows
@@ -463,7 +462,11 @@ def test_the_file_is_valid_and_true(ended: Ended, name: str) -> None:
     told = [cell.metadata.papermill.exception for cell in cells]
     raised = "raises-exception" in row.tags
     assert told == [
-        True if status == FAILED or (raised and cell is cells[1]) else None if status == LEFT else False
+        True
+        if status == FAILED or (raised and cell is cells[1])
+        else None
+        if status == LEFT
+        else False
         for cell, status in zip(cells, row.statuses, strict=True)
     ]
     # papermill calls it one, too, if a cell ends the notebook well by `sys.exit()`.

@@ -1,6 +1,5 @@
 """Workers, drivers and users that end a notebook: its file is true, and nothing of it lives on."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -52,7 +51,9 @@ def error_of(path: Path) -> nbformat.NotebookNode:
     assert notebook.metadata.papermill.exception is True
     assert notebook.metadata.papermill.end_time
     (failed,) = [
-        cell for cell in notebook.cells if cell.metadata.get("papermill", {}).get("status") == "failed"
+        cell
+        for cell in notebook.cells
+        if cell.metadata.get("papermill", {}).get("status") == "failed"
     ]
     assert failed.metadata.papermill.exception is True
     assert failed.metadata.papermill.end_time
@@ -91,7 +92,8 @@ def held(tmp_path, notebook):
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stdout.close()
         sweep_temporary_folders()
 
 
@@ -132,7 +134,7 @@ def test_a_driver_that_is_killed_during_a_cell(held, tmp_path) -> None:
     kernel = int((tmp_path / "pids").read_text().split()[0])
     until(lambda: '"running"' in (tmp_path / "out" / "held.ipynb").read_text(), DEADLINE_S)
     held.kill()
-    held.communicate()
+    held.wait()
     until(lambda: not lives(kernel), DEADLINE_S)
 
     # Nobody is left who could write the file; whoever decides what becomes of the run does.
@@ -181,7 +183,7 @@ def test_a_notebook_that_kills_each_worker(tmp_path, notebook, retries) -> None:
 
 
 def test_a_notebook_that_kills_one_worker_runs_again(tmp_path, notebook) -> None:
-    once = KILL_WORKER.replace('    psutil', '    open("enough", "w").close()\n    psutil')
+    once = KILL_WORKER.replace("    psutil", '    open("enough", "w").close()\n    psutil')
     notebook("deadly.ipynb", "print('one')", once, "y = 3")
     flow = nbflow.Flow("deadly", base_dir=tmp_path)
     flow.notebook("deadly.ipynb", outputs=["y"])

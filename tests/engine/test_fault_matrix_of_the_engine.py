@@ -3,9 +3,6 @@
 The other rows are those of a whole run, whose code this shares, and of `test_engine_faults`.
 """
 
-import os
-from pathlib import Path
-
 import pytest
 from looking import assert_ended, error_of, statuses
 from nbclient.exceptions import DeadKernelError
@@ -13,7 +10,11 @@ from nbclient.exceptions import DeadKernelError
 from nbflow.notebooks import execution
 from nbflow.notebooks.memory_pressure import MemoryPressure
 
-SLEEPER = "subprocess.Popen(['sleep', '600'], start_new_session=True).pid"
+START_OTHERS = """
+import os, subprocess
+child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+open("left", "w").write(f"{os.getpid()} {child.pid}")
+"""
 FAULTS = {
     "sigsegv": ("import ctypes; ctypes.string_at(0)", "signal 11 (SIGSEGV: a crash"),
     "sigabrt": ("import os; os.abort()", "signal 6 (SIGABRT"),
@@ -26,16 +27,15 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_kernel_that_ends(notebook, execute, saved, name):
+def test_a_kernel_that_ends(notebook, execute, saved, tmp_path, name):
     fault, words = FAULTS[name]
-    left = f"import os, subprocess; open('left', 'w').write(f'{{os.getpid()}} {{{SLEEPER}}}')"
     with pytest.raises(DeadKernelError):
-        execute(notebook(left, fault, "2"))
+        execute(notebook(START_OTHERS, fault, "2"))
     assert statuses(saved()) == ["completed", "failed", "pending"]
     assert saved().metadata.papermill.exception is True
     assert words in error_of(saved()).evalue
     # Its own process, and the one that it has started in a session of its own.
-    for pid in Path(saved().metadata.papermill.output_path).with_name("left").read_text().split():
+    for pid in (tmp_path / "left").read_text().split():
         assert_ended(int(pid))
 
 
@@ -47,9 +47,10 @@ def test_a_kernel_that_the_system_killed_for_memory(
     group.mkdir(parents=True)
     (tmp_path / "proc" / "self").mkdir(parents=True)
     (tmp_path / "proc" / "self" / "cgroup").write_text("0::/job\n")
-    (group / "memory.events").write_text("low 0\noom 0\noom_kill 4\n")
+    (group / "memory.events").write_text("oom_kill 4")
     monkeypatch.setattr(execution, "MemoryPressure", lambda: MemoryPressure(tmp_path))
-    kill = "import os; open('memory.events', 'w').write('oom 1\\noom_kill 5\\n'); os.kill(os.getpid(), 9)"
+    rise = "open('memory.events', 'w').write('oom_kill 5')"
+    kill = f"import os; {rise}; os.kill(os.getpid(), 9)"
     with pytest.raises(DeadKernelError, match="memory ran out"):
         execute(notebook("1", kill, "2"), cwd=group)
     assert statuses(saved()) == ["completed", "failed", "pending"]

@@ -64,7 +64,7 @@ def test_a_notebook_succeeds_with_its_plot_outputs_and_progress(bench):
     assert (long.kind, long.type_name) == ("json", "str")
     assert long.size_bytes > INLINE_LIMIT_BYTES
     env = outcome.outputs["env"].value
-    assert {key: env[key] for key in env if key != "NBFLOW_OUTPUTS"} == {
+    assert {key: env[key] for key in env if key not in ("NBFLOW_OUTPUTS", "NBFLOW_KERNEL")} == {
         "NBFLOW_RUN": "run",
         "NBFLOW_NODE": "group/node",
         "NBFLOW_ATTEMPT": "run/group/node",
