@@ -40,6 +40,8 @@ _TRIES = 3
 _SERVER_IDLE_S = 300.0
 #: A kernel that has waited so long for somebody to claim it is let go.
 _KERNEL_IDLE_S = 30.0
+#: How the variables begin that one kernel alone gets.
+_OWN = "NBFLOW_"
 _MODULE_SUFFIXES = frozenset({".py", ".pyc", ".so"})
 #: Starts whose durations are remembered.
 _REMEMBERED = 1000
@@ -231,8 +233,9 @@ class WarmPool:
         elif current is not None:
             self._count(servers_lost=1)
             line.waiting = _Waiting()
-        # What is not read early is each kernel's own matter.
-        born = {**env, **dict(birth.env)}
+        # What is not read early is each kernel's own matter; what marks a kernel, above all.
+        born = {name: value for name, value in env.items() if not name.startswith(_OWN)}
+        born |= dict(birth.env)
         line.server = ForkServer(birth.command, birth.arguments, born, wanted, tick=self._tick)
         self._count(servers_started=1)
         return line.server

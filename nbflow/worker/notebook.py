@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ from nbflow.worker.printing import Printing
 from nbflow.worker.receipts import with_receipt
 from nbflow.worker.secrets import Secrets, holding_secrets, resolve_secrets
 from nbflow.worker.starting import KernelStart
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """What lies on the table while a notebook runs."""
+
+    notebook: NotebookNode
+    choice: KernelChoice
+    #: The attempt's own folder.
+    folder: Path
+    #: Where people see how it is getting on.
+    file: NotebookFile
+    metadata: Metadata
+    printing: Printing
 
 
 class NotebookAttempt:
@@ -103,27 +118,29 @@ class NotebookAttempt:
             return self._unstarted("invalid_input", error)
         except (NoSuchKernel, UnusableKernel) as error:
             return self._unstarted("error", error)
+        bench = self._laid_out(notebook, choice, folder)
+        bench.metadata.notebook_start()
+        try:
+            failure, collected = await self._executed(bench)
+            bench.printing.close()
+            bench.metadata.notebook_complete()
+            failure = _marked(notebook, failure) or _unprinted(bench.printing.problem)
+            # Marks move all cells behind them.
+            bench.file.changed(0)
+            await bench.file.save()
+        finally:
+            await bench.file.close()
+            bench.printing.close()
+        return await asyncio.to_thread(self._stored, notebook, failure, collected, folder)
+
+    def _laid_out(self, notebook: NotebookNode, choice: KernelChoice, folder: Path) -> _Bench:
         file = NotebookFile(notebook, choose_place(self._task.notebook_path, folder / "run.ipynb"))
         metadata = Metadata(
             notebook, clock=self._clock, changed=file.changed, important=file.important
         )
         listen = self._report if self._task.heard else None
         printing = Printing(self._task.id, self._code.papermill, listen)
-        metadata.notebook_start()
-        try:
-            failure, collected = await self._executed(
-                notebook, choice, metadata, file, folder, printing
-            )
-            printing.close()
-            metadata.notebook_complete()
-            failure = _marked(notebook, failure) or _unprinted(printing.problem)
-            # Marks move all cells behind them.
-            file.changed(0)
-            await file.save()
-        finally:
-            await file.close()
-            printing.close()
-        return await asyncio.to_thread(self._stored, notebook, failure, collected, folder)
+        return _Bench(notebook, choice, folder, file, metadata, printing)
 
     def _prepared(self) -> tuple[NotebookNode, KernelChoice]:
         params = self._task.params
@@ -141,78 +158,67 @@ class NotebookAttempt:
         output_path = form.output_path or self._task.notebook_path
         return prepare(injected, input_path, output_path, report_mode=form.report_mode), choice
 
-    async def _executed(
-        self,
-        notebook: NotebookNode,
-        choice: KernelChoice,
-        metadata: Metadata,
-        file: NotebookFile,
-        folder: Path,
-        printing: Printing,
-    ) -> tuple[Failure | None, Collected]:
+    async def _executed(self, bench: _Bench) -> tuple[Failure | None, Collected]:
         """Run the notebook in a kernel of its own, and collect what it hands on."""
         with OwnCores(self._task.cpus) as cores:
             start = KernelStart(
                 self._task,
-                folder,
+                bench.folder,
                 worker_name=self._worker_name,
                 pool=self._pool,
                 cores=cores.numbers,
             )
-            kernel = await start.kernel(choice.name, self._stop)
+            kernel = await start.kernel(bench.choice.name, self._stop)
             if isinstance(kernel, Failure):
-                notebook.metadata.papermill["exception"] = True
+                bench.notebook.metadata.papermill["exception"] = True
                 return kernel, Collected({})
-            return await self._run_in(kernel, notebook, choice, metadata, file, folder, printing)
+            return await self._run_in(kernel, bench)
 
-    async def _run_in(
-        self,
-        kernel: Kernel,
-        notebook: NotebookNode,
-        choice: KernelChoice,
-        metadata: Metadata,
-        file: NotebookFile,
-        folder: Path,
-        printing: Printing,
-    ) -> tuple[Failure | None, Collected]:
-        after = self._assignments(notebook, choice, kernel)
-        options = CellOptions(
-            self._task.output_limit, mask=self._secrets.mask, heard=printing.heard
+    async def _run_in(self, kernel: Kernel, bench: _Bench) -> tuple[Failure | None, Collected]:
+        run = Execution(
+            bench.notebook,
+            kernel,
+            bench.metadata,
+            self._told,
+            bench.file.changed,
+            CellOptions(
+                self._task.output_limit, mask=self._secrets.mask, heard=bench.printing.heard
+            ),
+            self._assignments(bench, kernel),
         )
-        run = Execution(notebook, kernel, metadata, self._told, file.changed, options, after)
         bounds = Bounds(self._began_at, self._task.timeout, self._task.memory_bytes)
         try:
             async with Guard(kernel, bounds, self._stop, lambda: run.place) as guard:
                 failure = await run.run(guard)
                 if failure is None:
                     try:
-                        return None, await self._collected(notebook, choice, kernel, folder)
+                        return None, await self._collected(kernel, bench)
                     except (KernelDied, EvaluationFailed) as error:
                         failure = run.outputs_lost(error, guard)
         finally:
             await kernel.shutdown()
-        return failure, collect_emitted(notebook, folder / "outputs", self._secrets.mask)
+        outputs = bench.folder / "outputs"
+        return failure, collect_emitted(bench.notebook, outputs, self._secrets.mask)
 
-    async def _collected(
-        self, notebook: NotebookNode, choice: KernelChoice, kernel: Kernel, folder: Path
-    ) -> Collected:
+    async def _collected(self, kernel: Kernel, bench: _Bench) -> Collected:
         return await collect(
-            notebook,
+            bench.notebook,
             self._task.outputs,
-            folder / "outputs",
+            bench.folder / "outputs",
             kernel=kernel,
-            python=is_python(choice),
-            staging=folder / "staging",
+            python=is_python(bench.choice),
+            staging=bench.folder / "staging",
             mask=self._secrets.mask,
         )
 
     def _assignments(
-        self, notebook: NotebookNode, choice: KernelChoice, kernel: Kernel
+        self, bench: _Bench, kernel: Kernel
     ) -> dict[int, Callable[[], Awaitable[None]]]:
         """Return what is to run after a cell: what sets the secrets, after the injected one."""
         if not self._hidden:
             return {}
-        return {injected_index(notebook): lambda: assign_hidden(kernel, choice, self._hidden)}
+        index = injected_index(bench.notebook)
+        return {index: lambda: assign_hidden(kernel, bench.choice, self._hidden)}
 
     def _told(self, progress: CellProgress) -> None:
         self._report(

@@ -93,6 +93,21 @@ def test_siblings_share_no_descriptor_no_random_state_and_no_module(pool, tmp_pa
     asyncio.run(scenario())
 
 
+def test_a_killed_kernel_takes_neither_its_siblings_nor_its_server_along(pool, tmp_path, ask):
+    async def scenario():
+        first = await start_kernel("python3", cwd=tmp_path, env={}, wishes=warm(pool))
+        second = await start_kernel("python3", cwd=tmp_path, env={}, wishes=warm(pool))
+        try:
+            await first.kill()
+            assert await ask(second, "1 + 1") == 2
+        finally:
+            await first.shutdown()
+            await second.shutdown()
+
+    asyncio.run(scenario())
+    assert pool.stats().servers_lost == 0
+
+
 def test_only_what_was_preloaded_is_loaded(pool, tmp_path, ask):
     async def modules(wishes):
         kernel = await start_kernel("python3", cwd=tmp_path, env={}, wishes=wishes)
