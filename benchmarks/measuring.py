@@ -2,7 +2,7 @@
 
 The measuring process adopts orphans (Linux), so that the CPU time of kernels and fork servers
 whose parents have ended is counted too. Memory is PSS, in which what forked processes share counts
-once; it is looked at several times a second.
+once; it is looked at twice a second.
 """
 
 import ctypes
@@ -12,6 +12,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +22,8 @@ from typing import Self
 
 import psutil
 
-_SAMPLE_S = 0.15
+#: Adding up shared pages takes the system a while: more often would slow down what is measured.
+_SAMPLE_S = 0.5
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -76,10 +78,9 @@ def cost(commands: Iterable[Sequence[str]]) -> Cost:
 def compare(work: str, sides: Sequence[Side], rounds: int, folder: Path) -> None:
     """Run all sides in turn, `rounds` times, and print a row for each against the first."""
     costs: dict[str, list[Cost]] = {side.name: [] for side in sides}
-    for number in range(rounds):
+    for _ in range(rounds):
         for side in sides:
-            place = folder / f"{len(costs[side.name])}-{number}-{sides.index(side)}"
-            place.mkdir()
+            place = Path(tempfile.mkdtemp(dir=folder))
             costs[side.name].append(cost(side.commands(place)))
     for side in sides:
         print(_row(work, side.name, costs[side.name], costs[sides[0].name]), flush=True)

@@ -3,6 +3,8 @@
 Each way of running them is a whole program, from its start to the end of its last process.
 """
 
+import statistics
+import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -68,7 +70,25 @@ def by_command(paths: Sequence[str]) -> Side:
 def trivial(folder: Path, count: int, rounds: int) -> None:
     paths = written(folder / "trivial", 1, [f"{number} + 1" for number in range(200)])
     sides = [by_papermill(paths), by_engine(paths), by_command(paths)]
-    compare("a notebook of 200 trivial cells", sides, rounds, folder)
+    compare("a notebook of 200 trivial cells, whole process", sides, rounds, folder)
+    both = [
+        (calls("nbclient", paths[0], folder), calls("nbflow", paths[0], folder))
+        for _ in range(rounds)
+    ]
+    for at, label in enumerate(("the first call", "the next call")):
+        theirs = statistics.median(peer[at] for peer, _ in both)
+        ours = statistics.median(own[at] for _, own in both)
+        ratio = statistics.median(peer[at] / own[at] for peer, own in both)
+        print(f"| the same, {label} of `execute_notebook` | papermill | {theirs:.2f} | 1.0 | | | |")
+        print(f'| | `engine_name="nbflow"` | {ours:.2f} | {ratio:.1f} | | | |', flush=True)
+
+
+def calls(engine: str, notebook: str, folder: Path) -> tuple[float, float]:
+    """Return the seconds of two calls of papermill, one after the other in a fresh process."""
+    command = program("papermill_calls", engine, folder, notebook)
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    first, second = (float(it.split()[1]) for it in printed.splitlines() if it.startswith("call "))
+    return first, second
 
 
 def imports(folder: Path, count: int, rounds: int) -> None:

@@ -123,6 +123,8 @@ def main(descriptor: int, arguments: list[str]) -> None:
     # then waits for threads that may themselves wait for a flush: ten seconds, now and then.
     atexit.register(_end_channel_threads, app)
     bound_output()
+    # Its handler drops what is below its level; until then, every message is made in full.
+    app.log.setLevel(app.log_level)
     app.start()
     departure.code = 0
 
@@ -337,12 +339,13 @@ def _seed() -> None:
 
 
 def bound_output() -> None:
-    """Let a kernel send what is printed in pieces, and lose none of them.
+    """Let a kernel send what is printed in pieces, lose none of them, and not wait for nothing.
 
     ipykernel gathers for 0.2 s what is printed, which may be gigabytes, and sends it as one message
     that its receiver must take whole. Here a megabyte is sent at once, and printing waits for that.
     And ZeroMQ drops messages beyond a thousand that the receiver has not taken yet, with the news
-    that the cell has ended among them; here it drops none.
+    that the cell has ended among them; here it drops none. After each cell ipykernel waits for its
+    other thread to send what was printed, also if that is nothing.
 
     Stands by itself: its source is sent to kernels that were not forked.
     """
@@ -356,7 +359,7 @@ def bound_output() -> None:
     thread.io_loop.add_callback(lambda: setattr(thread.socket, "sndhwm", 0))
 
     def bound(stream: Any) -> None:
-        write = stream.write
+        write, flush = stream.write, stream.flush
         pending = 0
 
         def write_in_pieces(text: Any) -> Any:
@@ -367,11 +370,18 @@ def bound_output() -> None:
                 return written
             for start in range(0, len(text), piece):
                 write(text[start : start + piece])
-                stream.flush()
+                flush()
             pending = 0
             return len(text)
 
+        def flush_if_needed() -> None:
+            # What is just being sent is out before anything that is sent after this.
+            if stream._buffers:  # noqa: SLF001 - ipykernel's own
+                flush()
+
         stream.write = write_in_pieces
+        if hasattr(stream, "_buffers"):
+            stream.flush = flush_if_needed
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "pub_thread"):
