@@ -14,7 +14,7 @@ from nbflow.kernels.preloading import fork_safe
 from nbflow.notebooks.cells import CellOptions
 from nbflow.notebooks.engine_metadata import EngineMetadata
 from nbflow.notebooks.execution import CellProgress, Execution, Failure
-from nbflow.notebooks.guard import Bounds, StopRequest
+from nbflow.notebooks.guard import Bounds, StopRequest, unless_stopped
 from nbflow.notebooks.imports import imported_modules
 
 _STOPPED_EARLY = "stopped before its first cell"
@@ -51,23 +51,15 @@ class Performance:
     async def _started(self, stop: StopRequest) -> Kernel | None:
         """Start the kernel, unless the caller has had enough before it is up."""
         options = self.options
-        starting = asyncio.create_task(
-            start_kernel(
-                self.kernel_name,
-                cwd=options.cwd,
-                env={},
-                start_timeout_s=options.start_timeout_s,
-                arguments=options.extra_arguments,
-                wishes=Wishes(self.pool, self._preload()),
-            )
+        starting = start_kernel(
+            self.kernel_name,
+            cwd=options.cwd,
+            env={},
+            start_timeout_s=options.start_timeout_s,
+            arguments=options.extra_arguments,
+            wishes=Wishes(self.pool, self._preload()),
         )
-        asked = asyncio.create_task(stop.asked.wait())
-        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
-        if not starting.done():
-            starting.cancel()
-            await asyncio.wait({starting})
-        return None if starting.cancelled() else starting.result()
+        return await unless_stopped(starting, stop)
 
     def _preload(self) -> tuple[str, ...]:
         """Return what the notebook imports, as far as it can be loaded before a fork."""

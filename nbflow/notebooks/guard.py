@@ -11,13 +11,15 @@ has `SOFT_GRACE_S` seconds for that, and is killed then.
 import asyncio
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
 from nbflow.core.policies import Timeout
 from nbflow.core.states import Reason
 from nbflow.kernels import Kernel
+
+T = TypeVar("T")
 
 #: How often memory is looked at.
 _MEMORY_POLL_S = 0.5
@@ -44,6 +46,18 @@ class StopRequest:
         """Kill the attempt."""
         self.asked.set()
         self.insisted.set()
+
+
+async def unless_stopped(work: Coroutine[Any, Any, T], stop: StopRequest) -> T | None:
+    """Return what `work` gives; None if it was cancelled, since somebody wished to stop before."""
+    working = asyncio.create_task(work)
+    asked = asyncio.create_task(stop.asked.wait())
+    await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not working.done():
+        working.cancel()
+        await asyncio.wait({working})
+    return None if working.cancelled() else working.result()
 
 
 class Bounds(msgspec.Struct, frozen=True):

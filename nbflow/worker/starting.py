@@ -1,6 +1,5 @@
 """Start the kernel of an attempt: with the node's environment, cores and priority."""
 
-import asyncio
 from pathlib import Path
 
 from nbflow.core.attempts import AttemptTask
@@ -18,7 +17,7 @@ from nbflow.kernels import (
     start_kernel,
 )
 from nbflow.notebooks.execution import Failure
-from nbflow.notebooks.guard import StopRequest
+from nbflow.notebooks.guard import StopRequest, unless_stopped
 from nbflow.worker.cores import thread_environment
 
 _STOPPED_EARLY = Reason("interrupted", "stopped before its first cell")
@@ -62,31 +61,24 @@ class KernelStart:
         hard_s = self._task.timeout.hard
         start_s = self._task.start_timeout_s
         limit_s = start_s if hard_s is None else min(hard_s, start_s)
-        starting = asyncio.create_task(
-            start_kernel(
-                name,
-                cwd=self._cwd(),
-                env=self._env(),
-                start_timeout_s=limit_s,
-                python=self._code.python,
-                wishes=self._wishes,
-            )
+        starting = start_kernel(
+            name,
+            cwd=self._cwd(),
+            env=self._env(),
+            start_timeout_s=limit_s,
+            python=self._code.python,
+            wishes=self._wishes,
         )
-        asked = asyncio.create_task(stop.asked.wait())
-        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
-        if not starting.done():
-            starting.cancel()
-            await asyncio.wait({starting})
-        if starting.cancelled():
-            return Failure(_STOPPED_EARLY, ErrorInfo("Stopped", _STOPPED_EARLY.message))
         try:
-            return starting.result()
+            kernel = await unless_stopped(starting, stop)
         except (NoSuchKernel, UnusableKernel, KernelStartFailed) as error:
             late = isinstance(error, KernelStartFailed) and error.timed_out and limit_s == hard_s
             message = f"{error} (on worker {self._worker_name})"
             reason = Reason("timed_out" if late else "error", message)
             return Failure(reason, ErrorInfo(type(error).__name__, message))
+        if kernel is None:
+            return Failure(_STOPPED_EARLY, ErrorInfo("Stopped", _STOPPED_EARLY.message))
+        return kernel
 
     def _cwd(self) -> Path:
         """Return the kernel's working directory: as asked for, or beside the notebook."""

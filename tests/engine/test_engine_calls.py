@@ -173,6 +173,7 @@ def test_arguments_reach_the_kernel(notebook, execute):
 
 
 def test_an_argument_that_nobody_knows_is_told(notebook, execute, caplog):
+    caplog.set_level(logging.WARNING, "papermill")
     execute(notebook("1"), shutdown_kernel="immediate", no_such_thing=3)
     assert "shutdown_kernel is ignored" in caplog.text
     assert "does not know the argument no_such_thing" in caplog.text
