@@ -125,6 +125,10 @@ class Envelope:
             return self._session.unpack(frame.bytes)
 
 
+#: How long a message may lie there unnoticed.
+_UNNOTICED_S = 0.2
+
+
 class Inbox:
     """The messages of one channel, in their order. One reader at a time.
 
@@ -155,11 +159,27 @@ class Inbox:
         try:
             frames = self._now.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
-            frames = await self._socket.recv_multipart(copy=False)
+            frames = await self._coming()
             self._turn_began_at = self._loop.time()
         self.received_at = self._loop.time()
         start = next(i for i, frame in enumerate(frames) if frame.bytes == DELIM)
         return Envelope(frames[start + 1 :], self._session)
+
+    async def _coming(self) -> list[Any]:
+        """Wait for a message, and look now and then whether one has come unnoticed.
+
+        ZeroMQ tells once that there is news of a socket. A widget that sends on it meanwhile hears
+        that in our place.
+        """
+        coming = asyncio.ensure_future(self._socket.recv_multipart(copy=False))
+        try:
+            while not coming.done():
+                await asyncio.wait({coming}, timeout=_UNNOTICED_S)
+                if not coming.done():
+                    self._socket._schedule_remaining_events()  # noqa: SLF001 - no public name
+        finally:
+            coming.cancel()
+        return list(coming.result())
 
     async def silence(self, seconds: float) -> None:
         """Wait until nothing has come for so many seconds, from now on."""
