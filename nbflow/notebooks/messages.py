@@ -172,11 +172,13 @@ class Inbox:
         that in our place.
         """
         coming = asyncio.ensure_future(self._socket.recv_multipart(copy=False))
+        # It has no public name; pyzmq calls it itself, after each send of its own.
+        look: Any = self._socket._schedule_remaining_events  # noqa: SLF001
         try:
             while not coming.done():
                 await asyncio.wait({coming}, timeout=_UNNOTICED_S)
                 if not coming.done():
-                    self._socket._schedule_remaining_events()  # noqa: SLF001 - no public name
+                    look()
         finally:
             coming.cancel()
         return list(coming.result())
