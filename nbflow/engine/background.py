@@ -67,7 +67,7 @@ class Background:
 
     def __init__(self) -> None:
         #: Where kernels come from; it starts nothing before the first one is wanted.
-        self.pool = WarmPool(idle_limit=os.cpu_count() or 1)
+        self.pool = WarmPool()
         # Of this class, because ZeroMQ's sockets need a loop that watches file descriptors.
         self._loop = asyncio.SelectorEventLoop()
         self._helpers = ThreadPoolExecutor(thread_name_prefix="nbflow-engine-helper")

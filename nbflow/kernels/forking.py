@@ -167,7 +167,6 @@ class ForkServer:
         self.preload: frozenset[str] = frozenset()
         #: What has been promised of each order to load, in their order.
         self._readies: deque[Future[frozenset[str]]] = deque()
-        self.pid: int | None = None
         self._configuration: dict[str, int | None] = {}
         self._tick = tick
         self._numbers = itertools.count(1)
@@ -264,7 +263,6 @@ class ForkServer:
                 self._end(f"the fork server could not be started: {error}")
                 return
             theirs.close()
-            self.pid = process.pid
             self._listen()
             self._ours.close()
             log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))

@@ -15,6 +15,7 @@ The pool belongs to no event loop: it can be used from several threads at once.
 
 import asyncio
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -98,7 +99,7 @@ class WarmPool:
     Parameters
     ----------
     idle_limit
-        How many of one kind may wait ready.
+        How many of one kind may wait ready; None for as many as there are cores to use.
     kernel_idle_s, server_idle_s
         Seconds after which what is not used ends.
     clock
@@ -108,12 +109,12 @@ class WarmPool:
     def __init__(
         self,
         *,
-        idle_limit: int,
+        idle_limit: int | None = None,
         kernel_idle_s: float = _KERNEL_IDLE_S,
         server_idle_s: float = _SERVER_IDLE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._idle_limit = idle_limit
+        self._idle_limit = _cores() if idle_limit is None else idle_limit
         self._kernel_idle_s = kernel_idle_s
         self._server_idle_s = server_idle_s
         self._clock = clock
@@ -329,6 +330,12 @@ class WarmPool:
         with self._lock:
             changed = {name: getattr(self._stats, name) + more for name, more in by.items()}
             self._stats = msgspec.structs.replace(self._stats, **changed)
+
+
+def _cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 async def _promised(future: Future[T]) -> T:

@@ -78,7 +78,7 @@ class WarmProvisioner(LocalProvisioner):
         """Return the pool of this process, for programs that know nothing of pools."""
         if cls._shared is None or cls._shared[0] != os.getpid():
             # Not one that was made before a fork: its servers are the parent's.
-            pool = WarmPool(idle_limit=len(os.sched_getaffinity(0)) if FORKS else 1)
+            pool = WarmPool()
             atexit.register(pool.close)
             cls._shared = (os.getpid(), pool)
         return cls._shared[1]

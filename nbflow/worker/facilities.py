@@ -4,7 +4,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from nbflow.worker.cores import available_cores
 from nbflow.worker.threads import FunctionThreads
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ class Facilities:
             # Lazy: a worker that only runs functions needs neither kernels nor fork servers.
             from nbflow.kernels import WarmPool
 
-            self._pool = WarmPool(idle_limit=len(available_cores()))
+            self._pool = WarmPool()
         return self._pool
 
     def expect_notebooks(self) -> None:
