@@ -7,15 +7,21 @@ writer thread, and asynchronous where waiting is the point.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import msgspec
 
 from nbflow.core.attempts import AttemptTask, Report, StoreRef
 from nbflow.core.events import Event, Record
 from nbflow.core.ids import AttemptId
+from nbflow.core.policies import Cache
+from nbflow.core.results import Result
 from nbflow.core.values import Artifact, ArtifactKind
+
+#: The longest lease that a journal grants, in seconds.
+MAX_LEASE_S = 120.0
 
 
 class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,6 +37,15 @@ class RunRow(msgspec.Struct, frozen=True, omit_defaults=True):
     #: Until when the holder's lease is good, in seconds since the epoch.
     lease_until: float = 0.0
 
+    def is_held(self, now: float) -> bool:
+        """Whether somebody's lease is good at `now` (seconds since the epoch).
+
+        A lease that ends later than the longest that is granted was stamped by a clock that has
+        been set back since, or by another machine's wrong one. Nobody waits for that: the
+        epoch keeps a driver that still lives from writing.
+        """
+        return bool(self.holder) and now < self.lease_until <= now + MAX_LEASE_S
+
 
 class Signal(msgspec.Struct, frozen=True):
     """A request left for a run's driver by someone else."""
@@ -39,6 +54,16 @@ class Signal(msgspec.Struct, frozen=True):
     kind: str
     by: str
     at: float
+    #: What is asked, as JSON text, where `kind` does not say it all.
+    body: str = ""
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """A fault in what a journal holds of a run; `seq` is 0 where it concerns the run's row."""
+
+    run: str
+    seq: int
+    what: str
 
 
 class Journal(Protocol):
@@ -71,7 +96,19 @@ class Journal(Protocol):
     def rows(self) -> list[RunRow]:
         """Return all runs, oldest first."""
 
-    def signal(self, run: str, kind: str, by: str, *, at: float) -> None:
+    def references(self, run: str) -> Iterator[str]:
+        """Yield the digests of artifacts in which the journal itself keeps large events."""
+
+    def verify(self, run: str) -> Iterator[Damage]:
+        """Yield every fault of what is held of the run, not only the first."""
+
+    def restore(self, row: RunRow, records: Sequence[Record]) -> None:
+        """Add a run with its whole history, all or nothing, held by nobody; see `create`."""
+
+    def remove(self, run: str, *, now: float) -> None:
+        """Forget a run; `RunHeld` while somebody's lease is good, `UnknownRun` if there is none."""
+
+    def signal(self, run: str, kind: str, by: str, *, at: float, body: str = "") -> None:
         """Leave a request for the run's driver; durable when this returns."""
 
     def signals(self, run: str) -> list[Signal]:
@@ -84,8 +121,39 @@ class Journal(Protocol):
         """Release all resources."""
 
 
+class Stored(msgspec.Struct, frozen=True):
+    """An artifact as it lies in a store."""
+
+    digest: str
+    size_bytes: int
+    #: When it was last put or touched, in seconds since the epoch.
+    modified_at: float
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """Something that a store keeps under a name, as it lies there."""
+
+    name: str
+    size_bytes: int
+    #: When it was last put, in seconds since the epoch.
+    modified_at: float
+
+
+class StoredReceipt(msgspec.Struct, frozen=True):
+    """A receipt as it lies in a store. Its attempt's epoch is not known: 0."""
+
+    attempt: AttemptId
+    size_bytes: int
+    #: When it was last put, in seconds since the epoch.
+    modified_at: float
+
+
 class ArtifactStore(Protocol):
-    """Bytes addressed by their SHA-256 (``sha256:<hex>``). What `put` returns is durable."""
+    """Bytes addressed by their SHA-256 (``sha256:<hex>``). What `put` returns is durable.
+
+    Besides, a store keeps small *entries* under names that their owners choose (``cache/ab/abc…``;
+    segments as in node names), and the receipts of attempts.
+    """
 
     @property
     def ref(self) -> StoreRef:
@@ -113,11 +181,70 @@ class ArtifactStore(Protocol):
     def exists(self, digest: str) -> bool:
         """Whether the store has the artifact."""
 
+    def touch(self, digest: str) -> bool:
+        """As `exists`; and a clean-up will take it for as young as if it were put now.
+
+        To be called before an artifact that an earlier run has made is recorded anew.
+        """
+
+    def staging(self) -> AbstractContextManager[Path]:
+        """Make a private folder, from which `put_file` moves files; it is removed at the end."""
+
+    def put_entry(self, name: str, data: bytes) -> None:
+        """Keep `data` under `name`, whole and durably; the last of several writers wins."""
+
+    def get_entry(self, name: str) -> bytes | None:
+        """Return what was last put under `name`, if anything."""
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield the entries below `prefix`, a folder such as ``cache``, or all, in no order."""
+
+    def remove_entry(self, name: str) -> None:
+        """Forget an entry; nothing happens if there is none."""
+
     def put_receipt(self, attempt: AttemptId, data: bytes) -> None:
         """Keep an attempt's outcome where the next driver finds it, durably."""
 
     def get_receipt(self, attempt: AttemptId) -> bytes | None:
         """Return what `put_receipt` kept for the attempt, if anything."""
+
+
+class TendedStore(ArtifactStore, Protocol):
+    """What house-keeping needs of a store beyond what attempts and drivers do."""
+
+    def stored(self) -> Iterator[Stored]:
+        """Yield every artifact, in no order."""
+
+    def reading(self, digest: str) -> AbstractContextManager[BinaryIO]:
+        """Open an artifact to be read once from its beginning; nobody has verified the bytes.
+
+        `ArtifactError` if it is missing.
+        """
+
+    def remove(self, digest: str, *, before: float) -> bool:
+        """Remove an artifact that was last put or touched before that time; whether it was."""
+
+    def receipts(self, run: str | None = None) -> Iterator[StoredReceipt]:
+        """Yield the receipts of a run, or of all runs, in no order."""
+
+    def remove_receipt(self, attempt: AttemptId) -> None:
+        """Forget a receipt; nothing happens if there is none."""
+
+    def unfinished(self) -> Iterator[Entry]:
+        """Yield what writers that were cut short have left behind, or are still writing."""
+
+    def remove_unfinished(self, name: str) -> None:
+        """Remove such a leftover."""
+
+
+class ResultCache(Protocol):
+    """Results of earlier runs, by what they were made of. Best effort: a miss is never an error."""
+
+    def find(self, key: str, policy: Cache, *, now: float) -> Result | None:
+        """Return a result that is still good under `policy`, with all its artifacts in place."""
+
+    def keep(self, result: Result) -> None:
+        """Keep a result for later runs, in place of an earlier one of the same key."""
 
 
 class ClusterInfo(msgspec.Struct, frozen=True):

@@ -6,7 +6,9 @@ Layout, the same everywhere::
     sha256/ab/abcdef…                     an artifact, by the hash of its content
     sha256/ab/abcdef….d/NAME              the same bytes under the name of an emitted file
     receipts/<run>/<node>.<attempt>       how an attempt ended, for the next driver
+    entries/NAME                          small things under names of their own, such as a cache's
     tmp/                                  unfinished writes (a local folder only)
+    tmp/condemned/                        what a clean-up is about to remove
 
 What `put` returned is durable: in a local folder, the bytes are written to
 ``tmp/`` and synced, renamed to their final name, and the folder is synced. So under a
@@ -17,12 +19,14 @@ place of these steps.
 Reading trusts nothing: bytes are handed out after their hash was checked, so a damaged disk
 is an error that names the artifact, not a wrong answer.
 
-`digests` knows names and hashes, `files` the durable write, `folders` and
-`remote` the two kinds of place, `store` puts them together; `naming` is for emitted files.
+`digests` and `names` know what things are called, `files` the durable write, `folders` and
+`remote` the two kinds of place, `store` puts them together; `naming` is for emitted files,
+`spooling` for values of any size.
 """
 
 from nbflow.artifacts.digests import digest_of
 from nbflow.artifacts.naming import under_its_name
+from nbflow.artifacts.spooling import load_value
 from nbflow.artifacts.store import FileStore
 
-__all__ = ["FileStore", "digest_of", "under_its_name"]
+__all__ = ["FileStore", "digest_of", "load_value", "under_its_name"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from nbflow.core.errors import ArtifactError
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_BLOB = re.compile(r"sha256/[0-9a-f]{2}/([0-9a-f]{64})")
 
 
 def digest_of(data: bytes) -> str:
@@ -34,3 +35,9 @@ def blob_name(digest: str) -> str:
             f"{digest[:100]!r} is not an artifact's digest, which reads 'sha256:' and 64 hex digits"
         )
     return f"sha256/{match[1][:2]}/{match[1]}"
+
+
+def digest_in(name: str) -> str | None:
+    """Return the digest of the artifact that a store keeps under `name`; None for other files."""
+    match = _BLOB.fullmatch(name)
+    return None if match is None else f"sha256:{match[1]}"

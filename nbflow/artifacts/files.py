@@ -3,6 +3,8 @@
 `os.replace` is atomic but not durable by itself: a power cut may keep the new
 name and lose the bytes, or the other way round. Hence the order, which is the point of
 this module: sync the file, rename it, sync the folder.
+
+All such steps go through a `Disk`, so that a test can let any one of them fail.
 """
 
 import hashlib
@@ -11,7 +13,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal, TypeAlias
 
 #: Stored files are read-only: a program that was handed a path cannot change one by mistake.
 READ_ONLY = 0o444
@@ -20,61 +22,97 @@ READ_WRITE = 0o666
 
 _CHUNK_BYTES = 1 << 20
 
+#: What a disk does on the way to a durable file.
+Step: TypeAlias = Literal["create", "write", "fsync", "rename", "mkdir", "remove"]
 
-@contextmanager
-def new_file(folder: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
-    """Open a fresh file in `folder`; it is synced at the end, or removed if that is not reached."""
-    path = folder / f".{secrets.token_hex(8)}.tmp"
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
-            yield path, file
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
+
+class Disk:
+    """The steps towards durable files. `before` is told of each; here it lets all pass."""
+
+    def before(self, step: Step, path: Path) -> None:
+        """Nothing to do: a subclass may raise, or end the process, instead of the step."""
+
+    @contextmanager
+    def new_file(self, folder: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
+        """Open a fresh file in `folder`; it is synced at the end, or removed if that fails."""
+        path = folder / f".{secrets.token_hex(8)}.tmp"
+        self.before("create", path)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - of a descriptor
+                self.before("write", path)
+                yield path, file
+                file.flush()
+                self.before("fsync", path)
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    @contextmanager
+    def whole_file(self, final: Path, folder: Path, mode: int) -> Iterator[BinaryIO]:
+        """Open a file in `folder` that gets the name `final`, durably, once all is written."""
+        with self.new_file(folder, mode) as (temporary, file):
+            yield file
+        try:
+            self.publish(temporary, final)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def publish(self, temporary: Path, final: Path) -> None:
+        """Give a synced file its final name, durably; its folder is created if need be."""
+        self.before("rename", final)
+        try:
+            temporary.replace(final)
+        except FileNotFoundError:
+            self.make_folder(final.parent)
+            temporary.replace(final)
+        self.sync_folder(final.parent)
+
+    def make_folder(self, folder: Path) -> None:
+        """Create `folder` and its missing parents, each durably."""
+        if folder.is_dir():
+            return
+        self.make_folder(folder.parent)
+        self.before("mkdir", folder)
+        folder.mkdir(exist_ok=True)
+        self.sync_folder(folder.parent)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make the names in `folder` durable."""
+        self._sync(folder, os.O_DIRECTORY)
+
+    def sync_file(self, path: Path) -> None:
+        """Make the content of a file that someone else has written durable."""
+        self._sync(path, 0)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file. A power cut may bring it back, which costs nothing but room."""
+        self.before("remove", path)
         path.unlink(missing_ok=True)
-        raise
+
+    def _sync(self, path: Path, flags: int) -> None:
+        self.before("fsync", path)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
-@contextmanager
-def whole_file(final: Path, folder: Path, mode: int) -> Iterator[BinaryIO]:
-    """Open a file in `folder` that gets the name `final`, durably, once all is written."""
-    with new_file(folder, mode) as (temporary, file):
-        yield file
-    try:
-        publish(temporary, final)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+#: The disk as it is.
+DISK = Disk()
 
 
-def publish(temporary: Path, final: Path) -> None:
-    """Give a synced file its final name, durably; its folder is created if need be."""
-    try:
-        temporary.replace(final)
-    except FileNotFoundError:
-        make_folder(final.parent)
-        temporary.replace(final)
-    sync_folder(final.parent)
-
-
-def make_folder(folder: Path) -> None:
-    """Create `folder` and its missing parents, each durably."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    _sync(folder, os.O_DIRECTORY)
-
-
-def sync_file(path: Path) -> None:
-    """Make the content of a file that someone else has written durable."""
-    _sync(path, 0)
+def hashed(source: BinaryIO) -> tuple[str, int]:
+    """Read all bytes in constant memory; return their digest and their number."""
+    sha256 = hashlib.sha256()
+    size_bytes = 0
+    while chunk := source.read(_CHUNK_BYTES):
+        sha256.update(chunk)
+        size_bytes += len(chunk)
+    return f"sha256:{sha256.hexdigest()}", size_bytes
 
 
 def copy_hashed(source: BinaryIO, target: BinaryIO) -> tuple[str, int]:
@@ -89,11 +127,3 @@ def copy_hashed(source: BinaryIO, target: BinaryIO) -> tuple[str, int]:
         target.write(chunk)
         size_bytes += len(chunk)
     return f"sha256:{sha256.hexdigest()}", size_bytes
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,19 +3,32 @@
 Object stores show a file when its upload is complete, and keep it by their own
 promise, so names are written directly. Where a protocol does not (sftp, for one), a torn upload is
 found by its hash when it is read, and replaced when its bytes are put again.
+
+No service removes a file on the condition that it is old. So between a clean-up's look at the
+time and the removal, a `put` of the same bytes is lost; it takes an artifact that nothing
+has named for a whole grace period, and is named again in that very moment. `nbflow verify` finds
+it.
 """
 
+import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from weakref import WeakValueDictionary
 
 import fsspec
 
-from nbflow.artifacts.folders import LocalFolder
+from nbflow.artifacts.folders import Found, LocalFolder
 from nbflow.core.errors import ArtifactError
+
+#: A file that was written within this time, in seconds, is young enough to be left as it is.
+_YOUNG_S = 3600.0
+#: What the services call the time of a file.
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 
 
 class RemoteFolder:
@@ -49,6 +62,17 @@ class RemoteFolder:
                 return bytes(self._fs.cat_file(self._path(name)))
             except FileNotFoundError:
                 return None
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[BinaryIO | None]:
+        """Open a file to be read once, from where it is; None if there is none."""
+        if not self.exists(name):
+            yield None
+            return
+        with self._explained():
+            file = self._fs.open(self._path(name), "rb")
+        with file:
+            yield file
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file whole, in place of any earlier one."""
@@ -89,12 +113,75 @@ class RemoteFolder:
             return bool(self._fs.isfile(self._path(name)))
 
     def holds(self, name: str, digest: str, size_bytes: int) -> bool:  # noqa: ARG002 - see below
-        """Whether a file of this name and size is there; to check its hash would be to fetch it."""
+        """Whether a young file of this name and size is there.
+
+        To check its hash would be to fetch it. One that is not young is written again, as no
+        service can just give it another time.
+        """
         with self._explained():
             try:
-                return bool(self._fs.info(self._path(name))["size"] == size_bytes)
+                info = self._fs.info(self._path(name))
             except FileNotFoundError:
                 return False
+            return bool(info["size"] == size_bytes and self._is_young(info))
+
+    def touch(self, name: str, verified: Callable[[], Path]) -> bool:
+        """Write a file again, unless it is young; whether there is one."""
+        path = self._path(name)
+        with self._explained():
+            try:
+                young = self._is_young(self._fs.info(path))
+            except FileNotFoundError:
+                return False
+        if not young:
+            local = verified()
+            with self._explained():
+                self._fs.put_file(str(local), path)
+        return True
+
+    def list(self, folder: str) -> Iterator[Found]:
+        """Yield all files below `folder`."""
+        with self._explained():
+            # Some services' clients remember their listings for good.
+            self._fs.invalidate_cache()
+            try:
+                files = self._fs.find(self._path(folder), detail=True)
+            except FileNotFoundError:
+                return
+        for path, info in files.items():
+            name = path[path.index(self._root) + len(self._root) :].lstrip("/")
+            yield Found(name, info["size"], self._modified_at(info))
+
+    def remove(self, name: str) -> None:
+        """Remove a file; nothing happens if there is none."""
+        with self._explained():
+            try:
+                self._fs.rm_file(self._path(name))
+            except FileNotFoundError:
+                return
+
+    def remove_old(self, name: str, before: float) -> bool:
+        """Remove a file that was written before that time, and its local copy."""
+        with self._explained():
+            self._fs.invalidate_cache()
+            try:
+                info = self._fs.info(self._path(name))
+            except FileNotFoundError:
+                return False
+        if self._modified_at(info) >= before:
+            return False
+        self.remove(name)
+        self.drop_copy(name)
+        shutil.rmtree(self._cache.root / f"{name}.d", ignore_errors=True)
+        return True
+
+    def unfinished(self) -> Iterator[Found]:
+        """Yield what lies in the ``tmp`` of the local copies: uploads leave nothing else."""
+        return self._cache.unfinished()
+
+    def remove_unfinished(self, name: str) -> None:
+        """Remove what `unfinished` has named."""
+        self._cache.remove_unfinished(name)
 
     def local(self, name: str) -> Path | None:
         """Return the local copy, fetched now if there is none yet."""
@@ -111,6 +198,21 @@ class RemoteFolder:
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
+
+    def _is_young(self, info: dict[str, Any]) -> bool:
+        return self._modified_at(info) > time.time() - _YOUNG_S
+
+    def _modified_at(self, info: dict[str, Any]) -> float:
+        for key in _TIMES:
+            at = info.get(key)
+            if isinstance(at, str):
+                at = datetime.fromisoformat(at)
+            if isinstance(at, datetime):
+                return at.timestamp()
+            if at is not None:
+                return float(at)
+        modified: datetime = self._fs.modified(info["name"])
+        return modified.timestamp()
 
     def _fetch(self, name: str) -> None:
         with self.staging() as folder:

@@ -6,26 +6,27 @@ import tempfile
 import threading
 import weakref
 from collections import OrderedDict
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from nbflow.artifacts import files
-from nbflow.artifacts.digests import blob_name, digest_of, digest_of_file
+from nbflow.artifacts import names
+from nbflow.artifacts.digests import blob_name, digest_in, digest_of, digest_of_file
+from nbflow.artifacts.files import DISK, READ_WRITE, Disk, copy_hashed
 from nbflow.artifacts.folders import LocalFolder, Place, explained
 from nbflow.core.attempts import StoreRef
 from nbflow.core.errors import ArtifactError
-from nbflow.core.ids import AttemptId, is_node_name, is_run_id
+from nbflow.core.ids import AttemptId
 from nbflow.core.values import Artifact, ArtifactKind
-from nbflow.ports import ArtifactStore
+from nbflow.ports import Entry, Stored, StoredReceipt, TendedStore
 
 _MARK = "mark"
 #: Files whose content this process remembers to have verified.
 _MAX_VERIFIED = 10_000
-#: Stands for ``/`` in a receipt's file name. Node names cannot hold it, so no two collide.
-_SLASH = "~"
 
 
-class FileStore(ArtifactStore):
+class FileStore(TendedStore):
     """Artifacts in a local folder, or at an fsspec URL. Thread-safe. Use `open` or `open_ref`.
 
     Parameters
@@ -42,7 +43,9 @@ class FileStore(ArtifactStore):
         self._verified = _Verified(_MAX_VERIFIED)
 
     @classmethod
-    def open(cls, where: str | Path, *, cache_dir: Path | None = None) -> "FileStore":
+    def open(
+        cls, where: str | Path, *, cache_dir: Path | None = None, disk: Disk = DISK
+    ) -> "FileStore":
         """Open the store at `where`, and create it if need be.
 
         Parameters
@@ -52,6 +55,8 @@ class FileStore(ArtifactStore):
         cache_dir
             Where local copies of remote artifacts are kept; by default in a temporary
             folder that goes with this object. A local store needs none.
+        disk
+            How files in a local folder become durable; a test may have it fail.
 
         Raises
         ------
@@ -60,7 +65,7 @@ class FileStore(ArtifactStore):
         """
         place = _place(str(where), cache_dir)
         if isinstance(place, LocalFolder):
-            LocalFolder.create(place.root)
+            place = LocalFolder.create(place.root, disk)
         found = place.read(_MARK) or place.write_once(_MARK, secrets.token_hex(16).encode())
         return cls(place, found.decode())
 
@@ -150,6 +155,10 @@ class FileStore(ArtifactStore):
         """Whether the store has the artifact; its bytes are not looked at."""
         return self._place.exists(blob_name(digest))
 
+    def touch(self, digest: str) -> bool:
+        """Whether the store has the artifact, which is as young now as if it had been put."""
+        return self._place.touch(blob_name(digest), lambda: self.path(digest))
+
     def materialise(self, digest: str, target: Path) -> None:
         """Write an artifact's verified bytes to a file that belongs to the user.
 
@@ -162,12 +171,12 @@ class FileStore(ArtifactStore):
         """
         source = self._local(digest)
         with explained(f"the folder {target.parent}"):
-            files.make_folder(target.parent)
+            DISK.make_folder(target.parent)
             with (
                 source.open("rb") as stored,
-                files.whole_file(target, target.parent, files.READ_WRITE) as copy,
+                DISK.whole_file(target, target.parent, READ_WRITE) as copy,
             ):
-                found, _ = files.copy_hashed(stored, copy)
+                found, _ = copy_hashed(stored, copy)
                 if found != digest:
                     raise self._damaged(digest, found)
 
@@ -178,11 +187,67 @@ class FileStore(ArtifactStore):
         run, node and number name one attempt of one driver; and the next driver, which has
         an epoch of its own, finds the receipt by them alone.
         """
-        self._place.write(_receipt_name(attempt), data)
+        self._place.write(names.of_receipt(attempt), data)
 
     def get_receipt(self, attempt: AttemptId) -> bytes | None:
         """Return what `put_receipt` kept for the attempt, if anything."""
-        return self._place.read(_receipt_name(attempt))
+        return self._place.read(names.of_receipt(attempt))
+
+    def put_entry(self, name: str, data: bytes) -> None:
+        """Keep `data` under `name`; see `ArtifactStore.put_entry`."""
+        self._place.write(names.of_entry(name), data)
+
+    def get_entry(self, name: str) -> bytes | None:
+        """Return what was last put under `name`, if anything."""
+        return self._place.read(names.of_entry(name))
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """Yield the entries below `prefix`, or all, in no order."""
+        for found in self._place.list(names.of_entries(prefix)):
+            yield Entry(names.entry_of(found.name), found.size_bytes, found.modified_at)
+
+    def remove_entry(self, name: str) -> None:
+        """Forget an entry; nothing happens if there is none."""
+        self._place.remove(names.of_entry(name))
+
+    def stored(self) -> Iterator[Stored]:
+        """Yield every artifact, in no order."""
+        for found in self._place.list("sha256"):
+            digest = digest_in(found.name)
+            if digest is not None:
+                yield Stored(digest, found.size_bytes, found.modified_at)
+
+    @contextmanager
+    def reading(self, digest: str) -> Iterator[BinaryIO]:
+        """Open an artifact to be read once, unverified; see `TendedStore.reading`."""
+        with self._place.reading(blob_name(digest)) as file:
+            if file is None:
+                raise self._missing(digest)
+            yield file
+
+    def remove(self, digest: str, *, before: float) -> bool:
+        """Remove an artifact that was last put or touched before that time; whether it was."""
+        return self._place.remove_old(blob_name(digest), before)
+
+    def receipts(self, run: str | None = None) -> Iterator[StoredReceipt]:
+        """Yield the receipts of a run, or of all runs, in no order."""
+        for found in self._place.list(names.of_receipts(run)):
+            attempt = names.attempt_of(found.name)
+            if attempt is not None:
+                yield StoredReceipt(attempt, found.size_bytes, found.modified_at)
+
+    def remove_receipt(self, attempt: AttemptId) -> None:
+        """Forget a receipt; nothing happens if there is none."""
+        self._place.remove(names.of_receipt(attempt))
+
+    def unfinished(self) -> Iterator[Entry]:
+        """Yield what writers that were cut short have left behind, or are still writing."""
+        for found in self._place.unfinished():
+            yield Entry(found.name, found.size_bytes, found.modified_at)
+
+    def remove_unfinished(self, name: str) -> None:
+        """Remove what `unfinished` has named."""
+        self._place.remove_unfinished(name)
 
     def staging(self) -> AbstractContextManager[Path]:
         """Make a private folder, from which `put_file` moves files; it is removed at the end."""
@@ -204,7 +269,7 @@ class FileStore(ArtifactStore):
                 "Check its name and its permissions"
             ) from error
         with source, self._explained(), staged.open("xb") as copy:
-            return files.copy_hashed(source, copy)
+            return copy_hashed(source, copy)
 
     def _explained(self) -> AbstractContextManager[None]:
         return explained(f"the artifact store {self._place.url}")
@@ -272,12 +337,3 @@ def _place(where: str, cache_dir: Path | None) -> Place:
     place = RemoteFolder(where, LocalFolder.create(temporary))
     weakref.finalize(place, shutil.rmtree, temporary, ignore_errors=True)
     return place
-
-
-def _receipt_name(attempt: AttemptId) -> str:
-    if not is_run_id(attempt.run) or not is_node_name(attempt.node):
-        raise ArtifactError(
-            f"there can be no receipt of {attempt} in run {attempt.run!r}: "
-            "its names are not fit for files"
-        )
-    return f"receipts/{attempt.run}/{attempt.node.replace('/', _SLASH)}.{attempt.number}"

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import keyword
 
 import click
 
@@ -11,8 +12,13 @@ from nbflow.cli.options import examples
 #: command -> the module that defines it, and its line in ``nbflow --help``, in that order.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("nbflow.cli.running", "Run a flow, and wait for its end."),
-    "resume": ("nbflow.cli.running", "Continue a run that failed or was stopped."),
-    "cancel": ("nbflow.cli.running", "Stop a run, whoever drives it."),
+    "resume": (
+        "nbflow.cli.continuing",
+        "Continue a run that failed, was stopped, or has changed.",
+    ),
+    "resolve": ("nbflow.cli.continuing", "Decide what became of a node that is in doubt."),
+    "fork": ("nbflow.cli.continuing", "Start another run from what it shares with one."),
+    "cancel": ("nbflow.cli.continuing", "Stop a run, whoever drives it."),
     "runs": ("nbflow.cli.looking", "List the runs of a home, newest first."),
     "show": ("nbflow.cli.looking", "Show how a run and its nodes stand."),
     "events": ("nbflow.cli.looking", "Tell what has happened in a run, one event a line."),
@@ -20,6 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("nbflow.cli.planning", "Look for faults in a flow; run nothing."),
     "graph": ("nbflow.cli.planning", "Draw a flow; run nothing."),
     "schema": ("nbflow.cli.planning", "Print the JSON Schema of flow files, for editors."),
+    "gc": ("nbflow.cli.housekeeping", "Drop what nothing refers to."),
+    "verify": ("nbflow.cli.housekeeping", "Compare what is stored with its hashes."),
+    "export": ("nbflow.cli.housekeeping", "Write a run to one file."),
+    "import": ("nbflow.cli.housekeeping", "Add the run in a file to a home."),
     "install-kernel": (
         "nbflow.cli.kernels",
         "Install a kernel that starts warm, for other programs.",
@@ -40,9 +50,10 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(
-            importlib.import_module(COMMANDS[cmd_name][0]), cmd_name.replace("-", "_")
-        )
+        name = cmd_name.replace("-", "_")
+        if keyword.iskeyword(name):
+            name += "_"
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -1,19 +1,14 @@
-"""Commands that change a run: ``run``, ``resume``, ``cancel``."""
+"""The command ``run``."""
 
-import sys
-import time
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from nbflow.cli.as_papermill import GroupedCommand, PapermillOptions, papermill_options
-from nbflow.cli.errors import INTERRUPTED, USAGE, tell
-from nbflow.cli.interrupts import stopping_in_good_order
+from nbflow.cli.detaching import detach_option, refuse_detached
+from nbflow.cli.driving import Manner, drive
 from nbflow.cli.options import (
     ClusterChoice,
     cluster_options,
@@ -22,30 +17,8 @@ from nbflow.cli.options import (
     json_option,
     parameter_options,
     quiet_option,
-    run_argument,
 )
 from nbflow.cli.paths import STREAM, is_notebook, is_stdin_piped
-from nbflow.core.errors import NbflowError, NotDelivered, RunCancelled, RunFailed
-
-if TYPE_CHECKING:
-    from nbflow.cli.listening import Listener
-    from nbflow.session import Flow, Run
-
-# The session is imported where a command runs: with it comes Dask, and help must not wait for that.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Manner:
-    """How a run is to be driven and told."""
-
-    choice: ClusterChoice
-    home: Path | None
-    output_dir: Path | None = None
-    run_id: str | None = None
-    as_json: bool
-    progress: bool
-    #: Whether the executed notebook goes to standard output, and all else away from it.
-    to_stdout: bool = False
 
 
 @click.command(
@@ -69,6 +42,7 @@ class _Manner:
 @cluster_options
 @home_option
 @click.option("--run-id", metavar="ID", help="The run's id. By default a new one is made.")
+@detach_option
 @json_option
 @quiet_option
 @papermill_options
@@ -84,6 +58,7 @@ def run(  # noqa: PLR0913 - one for each option or group of them
     choice: ClusterChoice,
     home: Path | None,
     run_id: str | None,
+    detach: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -91,18 +66,19 @@ def run(  # noqa: PLR0913 - one for each option or group of them
 
     The flow is checked whole before anything runs. Progress goes to standard error, the result
     to standard output. Ctrl-C stops the run in good order, and resume continues it; a second
-    Ctrl-C does not wait for that.
+    Ctrl-C does not wait for that. With --detach, the run goes on by itself.
 
     A notebook as TARGET may have an OUTPUT, the file for the executed notebook. Both may be an
     address such as s3://…, have {parameters} in it, or be - for standard input and output.
     """
-    manner = _Manner(
+    manner = Manner(
         choice=choice,
         home=home,
         output_dir=output_dir,
         run_id=run_id,
         as_json=as_json,
         progress=asked.shows_progress(quiet=quiet),
+        detach=detach,
     )
     if target is None:
         if not is_stdin_piped():
@@ -118,62 +94,7 @@ def run(  # noqa: PLR0913 - one for each option or group of them
         )
     from nbflow.session import load
 
-    ctx.exit(_drive(load(target), params, manner))
-
-
-@click.command(epilog=examples("nbflow resume sales-20260201"))
-@run_argument
-@cluster_options
-@home_option
-@json_option
-@quiet_option
-@click.pass_context
-def resume(
-    ctx: click.Context,
-    *,
-    run: str,
-    choice: ClusterChoice,
-    home: Path | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Continue a run that failed or was stopped.
-
-    What has succeeded is kept; everything else is tried again, with the notebooks as they were when
-    the run began.
-    """
-    from nbflow.session import attach
-
-    handle = attach(run, home=home)
-    with stopping_in_good_order():
-        handle.resume(cluster=choice.target(), wait=False)
-        code = _joined(handle, progress=not quiet)
-    manner = _Manner(choice=choice, home=home, as_json=as_json, progress=not quiet)
-    ctx.exit(_told(handle, code, manner))
-
-
-@click.command(epilog=examples("nbflow cancel sales-20260201"))
-@run_argument
-@home_option
-def cancel(*, run: str, home: Path | None) -> None:
-    """Stop a run, whoever drives it.
-
-    What has succeeded is kept, and resume continues the run. This command does not
-    wait until the run has stopped.
-    """
-    from nbflow.core.states import RUN_ENDED
-    from nbflow.session import attach
-
-    handle = attach(run, home=home)
-    view = handle.view()
-    if view.run.status in RUN_ENDED:
-        print(f"{handle.id} has ended already: {view.run.status}")
-        return
-    handle.cancel()
-    if view.driven:
-        print(f"{handle.id}: its driver was asked to cancel it")
-    else:
-        print(f"{handle.id} is cancelled")
+    ctx.exit(drive(load(target), params, manner))
 
 
 def _run_notebook(
@@ -182,7 +103,7 @@ def _run_notebook(
     output: str | None,
     params: dict[str, Any],
     asked: PapermillOptions,
-    manner: _Manner,
+    manner: Manner,
 ) -> int:
     """Do what the words about one notebook ask for, and return the exit code."""
     from nbflow.cli import single as singles
@@ -198,89 +119,15 @@ def _run_notebook(
         return 0
     if single.to_stdout and manner.as_json:
         raise click.UsageError("--json and the executed notebook both go to standard output")
+    if manner.detach:
+        form = single.notebook.form
+        refuse_detached(asked, form.delivered_to, to_stdout=single.to_stdout)
     manner = replace(manner, to_stdout=single.to_stdout)
     flow = single.flow()
     files = PrintFiles(asked)
     try:
         flow = single.printing_to(files.plain).flow() if files.plain else flow
         with listening(asked, files.own) as listener:
-            return _drive(flow, single.params, manner, listener)
+            return drive(flow, single.params, manner, listener)
     finally:
         files.close()
-
-
-def _drive(
-    flow: "Flow",
-    params: Mapping[str, Any],
-    manner: _Manner,
-    listener: "Listener | None" = None,
-) -> int:
-    """Run a flow to its end, print its result, and return the exit code."""
-    with stopping_in_good_order():
-        with _warnings_for_people():
-            started = flow.start(
-                params=params,
-                cluster=manner.choice.target(),
-                home=manner.home,
-                output_dir=manner.output_dir,
-                run_id=manner.run_id,
-                listen=None if listener is None else listener.hear,
-            )
-        code = _joined(started, progress=manner.progress)
-    return _told(started, code, manner)
-
-
-def _joined(run: "Run", *, progress: bool) -> int:
-    """Wait for the end of `run`, and return the exit code."""
-    try:
-        run.join(progress=progress)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except NbflowError as error:
-        if not isinstance(error, (RunFailed, RunCancelled)):
-            # The driver could not go on; of the other two, the result itself tells.
-            tell(error)
-        # Usage would claim that nothing was run.
-        return INTERRUPTED if error.exit_code == USAGE else error.exit_code
-    return 0
-
-
-def _told(run: "Run", code: int, manner: _Manner) -> int:
-    """Take the results of `run` to where they go, and return the exit code."""
-    from nbflow.cli.outcome import result_lines
-    from nbflow.cli.text import print_json
-    from nbflow.session.delivery import deliver
-
-    try:
-        deliver(run)
-    except NotDelivered as error:
-        tell(error)
-        code = code or error.exit_code
-    if manner.to_stdout:
-        from nbflow.cli.single import print_run
-
-        print_run(run)
-    if manner.as_json:
-        print_json(run.document())
-    else:
-        for line in result_lines(run, time.time()):
-            print(line, file=sys.stderr if manner.to_stdout else sys.stdout)
-    return code
-
-
-@contextmanager
-def _warnings_for_people() -> Iterator[None]:
-    """Print the warnings of a definition as ``warning: …`` instead of as Python does."""
-    with warnings.catch_warnings():
-        usual = warnings.showwarning
-
-        def show(
-            message: Warning | str, category: type[Warning], *place: Any, **options: Any
-        ) -> None:
-            if category is UserWarning:
-                print(f"warning: {message}", file=sys.stderr)
-            else:
-                usual(message, category, *place, **options)
-
-        warnings.showwarning = show
-        yield

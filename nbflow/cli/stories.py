@@ -65,7 +65,7 @@ def _succeeded(event: ev.AttemptSucceeded) -> str:
     return f"{took}, outputs: {names}" if names else took
 
 
-def _reason(event: ev.AttemptFailed | ev.AttemptLost | ev.NodeSkipped) -> str:
+def _reason(event: ev.AttemptFailed | ev.AttemptLost | ev.AttemptInDoubt | ev.NodeSkipped) -> str:
     return f"{event.reason.kind}: {event.reason.message}"
 
 
@@ -79,6 +79,7 @@ _WORDS: Mapping[type[ev.Event], Callable[[Any], str]] = MappingProxyType(
         ev.RunCreated: _created,
         ev.RunClaimed: lambda event: f"by {event.driver}",
         ev.RunReopened: lambda event: f"by {event.driver}",
+        ev.FlowChanged: lambda event: "; ".join(event.changes),
         ev.CancelRequested: lambda event: f"by {event.by}",
         ev.RunEnded: lambda event: str(event.status),
         ev.AttemptScheduled: _nothing,
@@ -86,10 +87,14 @@ _WORDS: Mapping[type[ev.Event], Callable[[Any], str]] = MappingProxyType(
         ev.AttemptSucceeded: _succeeded,
         ev.AttemptFailed: _reason,
         ev.AttemptLost: _reason,
+        ev.AttemptInDoubt: _reason,
+        ev.CheckpointStored: lambda event: f"before cell {event.checkpoint.cell}",
         ev.RetryScheduled: lambda event: f"due {local_time(event.due_at)}",
         ev.RetryDue: _nothing,
         ev.NodeSkipped: _reason,
         ev.NodeCancelled: _nothing,
-        ev.NodeReset: lambda event: event.why,
+        ev.NodeKept: lambda _: "unchanged: its earlier result stands",
+        ev.NodeCached: lambda event: f"as in run {event.source}, {duration(event.saved_s)} saved",
+        ev.NodeReset: lambda event: f"{event.kind}: {event.why}",
     }
 )

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from nbflow.core.events import ErrorInfo
+from nbflow.core.events import Checkpoint, ErrorInfo
 from nbflow.core.ids import AttemptId
 from nbflow.core.policies import OutputLimit, Timeout
 from nbflow.core.spec import Code
@@ -47,6 +47,12 @@ class AttemptTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     carried: dict[str, bytes] = {}
     #: Where the worker saves the notebook while it runs, if it can reach that folder.
     notebook_path: str | None = None
+    #: From where the notebook may go on, if that is assured to be right.
+    checkpoint: Checkpoint | None = None
+    #: Seconds after which the namespace is stored again; see `Policy.checkpoint_s`.
+    checkpoint_s: float | None = None
+    #: The attempt must not begin unless its announcement has been received (`at_most_once`).
+    careful: bool = False
     #: Whether somebody listens to what the cells print, so that `Printed` is worth reporting.
     heard: bool = False
 
@@ -78,6 +84,14 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     """A worker has ended the attempt."""
 
     outcome: Outcome
+
+
+class Checkpointed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """A worker has stored the namespace of a notebook; `carried` are its bytes, if not shared."""
+
+    id: AttemptId
+    checkpoint: Checkpoint
+    carried: dict[str, bytes] = {}
 
 
 class Lost(msgspec.Struct, frozen=True, tag=True):
@@ -120,4 +134,6 @@ class ClusterGone(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
-Report: TypeAlias = Started | Ended | Lost | Progress | Printed | WorkerNote | ClusterGone
+Report: TypeAlias = (
+    Started | Checkpointed | Ended | Lost | Progress | Printed | WorkerNote | ClusterGone
+)

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from nbflow.core import events as ev
-from nbflow.core.run import NodeRun
-from nbflow.core.states import NodeState
+from nbflow.core.fingerprints import same_but_for_code
+from nbflow.core.run import Earlier, NodeRun
+from nbflow.core.states import NodeState, Reason
 
 #: Fields of `NodeRun` with their new values.
 Changes: TypeAlias = dict[str, Any]
@@ -22,14 +23,26 @@ def changed(node: NodeRun, state: NodeState, event: ev.NodeEvent, at: float) -> 
     return msgspec.structs.replace(node, state=state, **_CHANGES[type(event)](node, event, at))
 
 
-def _scheduled(_node: NodeRun, event: ev.AttemptScheduled, at: float) -> Changes:
+def _scheduled(node: NodeRun, event: ev.AttemptScheduled, at: float) -> Changes:
+    # Cells before a checkpoint are compared by whoever goes on from it; the rest is here.
+    goes_on = same_but_for_code(node.fingerprint, event.fingerprint)
     return {
+        "checkpoint": node.checkpoint if goes_on else None,
         "attempt": event.attempt,
         "scheduled_at": at,
         "started_at": None,
         "ended_at": None,
         "worker": "",
+        "fingerprint": event.fingerprint,
+        "earlier": None,
+        "may_repeat": False,
+        "source": "",
+        "saved_s": 0.0,
     }
+
+
+def _checkpointed(_node: NodeRun, event: ev.CheckpointStored, _at: float) -> Changes:
+    return {"checkpoint": event.checkpoint}
 
 
 def _started(_node: NodeRun, event: ev.AttemptStarted, _at: float) -> Changes:
@@ -46,6 +59,7 @@ def _succeeded(_node: NodeRun, event: ev.AttemptSucceeded, _at: float) -> Change
         "reason": None,
         "error": None,
         "losses": 0,
+        "checkpoint": None,
     }
 
 
@@ -71,7 +85,12 @@ def _lost(node: NodeRun, event: ev.AttemptLost, _at: float) -> Changes:
         # Nothing runs any more, so nobody may count its seconds.
         "started_at": None,
         "worker": "",
+        "may_repeat": event.reason.kind == "resolved",
     }
+
+
+def _in_doubt(_node: NodeRun, event: ev.AttemptInDoubt, _at: float) -> Changes:
+    return {"reason": event.reason, "started_at": None, "worker": ""}
 
 
 def _retry_scheduled(_node: NodeRun, event: ev.RetryScheduled, _at: float) -> Changes:
@@ -95,9 +114,55 @@ def _cancelled(node: NodeRun, event: ev.NodeCancelled, at: float) -> Changes:
     }
 
 
-def _reset(_node: NodeRun, _event: ev.NodeReset, _at: float) -> Changes:
-    """Forget all but the number of the last attempt, and what it left for people to read."""
+def _kept(node: NodeRun, _event: ev.NodeKept, at: float) -> Changes:
+    earlier = node.earlier
+    assert earlier is not None, "the machine has checked that there is something to keep"
     return {
+        "reason": None,
+        "fingerprint": earlier.fingerprint,
+        "outputs": earlier.outputs,
+        "notebook": earlier.notebook,
+        "log": earlier.log,
+        "started_at": earlier.started_at,
+        "ended_at": earlier.ended_at or at,
+        "earlier": None,
+    }
+
+
+def _cached(_node: NodeRun, event: ev.NodeCached, at: float) -> Changes:
+    message = f"run {event.source} has done the same in {event.saved_s:.1f} s"
+    return {
+        "reason": Reason("cached", message),
+        "fingerprint": event.fingerprint,
+        "outputs": event.outputs,
+        "notebook": event.notebook,
+        "log": event.log,
+        "ended_at": at,
+        "source": event.source,
+        "saved_s": event.saved_s,
+        "earlier": None,
+    }
+
+
+def _reset(node: NodeRun, event: ev.NodeReset, _at: float) -> Changes:
+    """Forget all but the number of the last attempt, and what may stand again or go on from."""
+    earlier = node.earlier
+    if node.has_result and node.fingerprint is not None:
+        earlier = Earlier(
+            node.fingerprint,
+            node.outputs,
+            node.notebook,
+            node.log,
+            node.started_at,
+            node.ended_at,
+            node.source,
+            node.saved_s,
+        )
+    return {
+        "earlier": None if event.kind == "forced" else earlier,
+        "checkpoint": None if event.kind == "forced" else node.checkpoint,
+        "source": "",
+        "saved_s": 0.0,
         "failures": 0,
         "losses": 0,
         "reason": None,
@@ -113,12 +178,16 @@ def _reset(_node: NodeRun, _event: ev.NodeReset, _at: float) -> Changes:
 _CHANGES: dict[type[ev.NodeEvent], Callable[[NodeRun, Any, float], Changes]] = {
     ev.AttemptScheduled: _scheduled,
     ev.AttemptStarted: _started,
+    ev.CheckpointStored: _checkpointed,
     ev.AttemptSucceeded: _succeeded,
     ev.AttemptFailed: _failed,
     ev.AttemptLost: _lost,
+    ev.AttemptInDoubt: _in_doubt,
     ev.RetryScheduled: _retry_scheduled,
     ev.RetryDue: _retry_due,
     ev.NodeSkipped: _skipped,
     ev.NodeCancelled: _cancelled,
+    ev.NodeKept: _kept,
+    ev.NodeCached: _cached,
     ev.NodeReset: _reset,
 }

@@ -3,7 +3,7 @@
 Only what recovery needs is an event; logs, samples and cell progress are
 telemetry. Events are few (three in the life of an undisturbed node), small
 (values beyond `INLINE_LIMIT_BYTES` are artifacts) and never change: a new
-meaning gets a new type, and `VERSION` rises when a field does.
+meaning gets a new type, and a type whose fields change gets a new version (`journal.versions`).
 
 `Record` is the envelope: which run, where in its sequence, when, and by which
 driver's epoch. `at` is given by the driver's clock and only informs people;
@@ -14,13 +14,10 @@ from typing import TypeAlias
 
 import msgspec
 
+from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.spec import FlowSpec
-from nbflow.core.states import Reason, RunStatus
+from nbflow.core.states import Reason, ResetKind, RunStatus
 from nbflow.core.values import Artifact, Value
-
-#: Version of the event bodies, stored with each.
-VERSION = 1
-
 
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """The exception that ended an attempt. `cell` is the cell's index in the executed notebook."""
@@ -29,6 +26,30 @@ class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     message: str
     cell: int | None = None
     traceback: str = ""
+
+
+class Checkpoint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """From where a notebook can go on in a fresh kernel.
+
+    Parameters
+    ----------
+    cell
+        How many cells of the notebook, as it is run, lie before: the index of the next one.
+    prefix
+        Digest of the sources of those cells, and of all else that made the namespace what it is.
+    namespace
+        The stored variables.
+    notebook
+        The notebook as it was, with the outputs of those cells.
+    at
+        When, in seconds since the epoch.
+    """
+
+    cell: int
+    prefix: str
+    namespace: Artifact
+    notebook: Artifact
+    at: float
 
 
 class RunCreated(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -40,6 +61,10 @@ class RunCreated(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     output_dir: str
     #: Version of nbflow that created the run.
     program: str = ""
+    #: Names in `params` that were given for this run; the others are the flow's defaults.
+    given: tuple[str, ...] = ()
+    #: The run whose results stand for those of nodes that are the same here.
+    forked_from: str = ""
 
 
 class RunClaimed(msgspec.Struct, frozen=True, tag=True):
@@ -54,6 +79,15 @@ class RunReopened(msgspec.Struct, frozen=True, tag=True):
     driver: str
 
 
+class FlowChanged(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The run was resumed with another definition; nodes that it has lost are forgotten."""
+
+    flow: FlowSpec
+    params: dict[str, Value]
+    #: What has changed, a sentence each, for people.
+    changes: tuple[str, ...] = ()
+
+
 class CancelRequested(msgspec.Struct, frozen=True, tag=True):
     """Someone asked for the run to stop; `by` says who or what."""
 
@@ -66,11 +100,21 @@ class RunEnded(msgspec.Struct, frozen=True, tag=True):
     status: RunStatus
 
 
-class AttemptScheduled(msgspec.Struct, frozen=True, tag=True):
+class AttemptScheduled(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """The attempt is about to be handed to the cluster (durable before it is)."""
 
     node: str
     attempt: int
+    #: What the attempt is made of.
+    fingerprint: Fingerprint | None = None
+
+
+class CheckpointStored(msgspec.Struct, frozen=True, tag=True):
+    """The namespace of a notebook is durable as it was after a cell; see `Checkpoint`."""
+
+    node: str
+    attempt: int
+    checkpoint: Checkpoint
 
 
 class AttemptStarted(msgspec.Struct, frozen=True, tag=True):
@@ -92,6 +136,8 @@ class AttemptSucceeded(msgspec.Struct, frozen=True, tag=True, omit_defaults=True
     outputs: dict[str, Value] = {}
     notebook: Artifact | None = None
     log: Artifact | None = None
+    #: Who said so, of an attempt in doubt; empty if its worker did.
+    resolved_by: str = ""
 
 
 class AttemptFailed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -106,6 +152,8 @@ class AttemptFailed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     outputs: dict[str, Value] = {}
     notebook: Artifact | None = None
     log: Artifact | None = None
+    #: As of `AttemptSucceeded`.
+    resolved_by: str = ""
 
 
 class AttemptLost(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -115,6 +163,14 @@ class AttemptLost(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     attempt: int
     reason: Reason
     notebook: Artifact | None = None
+
+
+class AttemptInDoubt(msgspec.Struct, frozen=True, tag=True):
+    """What became of the attempt is not known, or it must not be repeated: a person decides."""
+
+    node: str
+    attempt: int
+    reason: Reason
 
 
 class RetryScheduled(msgspec.Struct, frozen=True, tag=True):
@@ -147,26 +203,56 @@ class NodeCancelled(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     notebook: Artifact | None = None
 
 
-class NodeReset(msgspec.Struct, frozen=True, tag=True):
-    """The node is to run (again) in a resumed run; `why` says for what cause."""
+class NodeKept(msgspec.Struct, frozen=True, tag=True):
+    """A node that was reset would be made of the very same: what it had brought stands."""
+
+    node: str
+
+
+class NodeCached(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Another run has done the very same: the node is skipped, and that result stands for it."""
+
+    node: str
+    fingerprint: Fingerprint
+    #: The run that has done it, and how long its node had taken, in seconds.
+    source: str
+    saved_s: float
+    outputs: dict[str, Value] = {}
+    notebook: Artifact | None = None
+    log: Artifact | None = None
+
+
+class NodeReset(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The node is to run (again) in a resumed run; `why` says for what cause.
+
+    What it had brought is kept aside; it stands again if the node turns out to be unchanged
+    when its turn comes (`NodeKept`), unless it was `forced`.
+    """
 
     node: str
     why: str
+    kind: ResetKind = "resumed"
 
 
 NodeEvent: TypeAlias = (
     AttemptScheduled
     | AttemptStarted
+    | CheckpointStored
     | AttemptSucceeded
     | AttemptFailed
     | AttemptLost
+    | AttemptInDoubt
     | RetryScheduled
     | RetryDue
     | NodeSkipped
     | NodeCancelled
+    | NodeKept
+    | NodeCached
     | NodeReset
 )
-RunEvent: TypeAlias = RunCreated | RunClaimed | RunReopened | CancelRequested | RunEnded
+RunEvent: TypeAlias = (
+    RunCreated | RunClaimed | RunReopened | FlowChanged | CancelRequested | RunEnded
+)
 Event: TypeAlias = RunEvent | NodeEvent
 
 

@@ -15,7 +15,7 @@ of the current attempt, a retry needs tries left, work begins only in a running 
 An illegal event raises `IllegalTransition` and leaves the state as it was.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 from rpds import HashTrieMap
@@ -27,18 +27,26 @@ from nbflow.core.commands import (
     CancelNode,
     Command,
     EndRun,
-    NodeCommand,
     ScheduleRetry,
     SkipNode,
     StartAttempt,
     WaitForRetry,
 )
 from nbflow.core.graph import Graph
+from nbflow.core.owing import (
+    MAX_LOSSES,
+    after_loss,
+    commands_for,
+    obligations,
+    run_command,
+    still_owed,
+)
 from nbflow.core.run import (
     NodeRun,
     Run,
     lets_pass,
     missing_upstream,
+    must_not_repeat,
     resolve_params,
     retry_owed,
     settled,
@@ -51,7 +59,6 @@ from nbflow.core.states import (
     RUN_TRANSITIONS,
     UNBLOCKED,
     NodeState,
-    Reason,
     RunStatus,
 )
 
@@ -80,10 +87,6 @@ __all__ = [
     "still_owed",
 ]
 
-#: How often in a row a node may lose its worker before that counts as its failure:
-#: a node that kills every worker it meets must not take the cluster down.
-MAX_LOSSES = 3
-
 
 class IllegalTransition(Exception):
     """An event does not fit the state. `place` is the node, or the run itself."""
@@ -108,13 +111,7 @@ def begin(record: ev.Record) -> tuple[Run, tuple[Command, ...]]:
         trigger = f"{record.type} at seq {record.seq}"
         raise IllegalTransition(record.run, "the run", "not created", trigger)
     graph = Graph(created.flow)
-    nodes = {
-        name: NodeRun(
-            state=NodeState.WAITING if sources else NodeState.READY,
-            missing=len(sources),
-        )
-        for name, sources in graph.upstream.items()
-    }
+    nodes = {name: _new(graph, name) for name in graph.nodes}
     run = Run(
         id=record.run,
         graph=graph,
@@ -126,6 +123,8 @@ def begin(record: ev.Record) -> tuple[Run, tuple[Command, ...]]:
         epoch=record.epoch,
         created_at=record.at,
         output_dir=created.output_dir,
+        given=created.given,
+        forked_from=created.forked_from,
     )
     return run, ()
 
@@ -148,11 +147,12 @@ def apply(run: Run, record: ev.Record) -> tuple[Run, tuple[Command, ...]]:
     touched: Iterable[str]
     if isinstance(event, ev.RunEvent):
         # A new driver, or a request to cancel, changes what every node is owed.
-        after, touched = _apply_to_run(run, record), run.graph.nodes
+        after = _apply_to_run(run, record)
+        touched = after.graph.nodes
     else:
         after, touched = _apply_to_node(run, record, event)
     after = msgspec.structs.replace(after, seq=record.seq, epoch=record.epoch)
-    return after, tuple(_commands(after, touched))
+    return after, tuple(commands_for(after, touched))
 
 
 def replay(records: Iterable[ev.Record]) -> Run:
@@ -173,95 +173,6 @@ def replay(records: Iterable[ev.Record]) -> Run:
     return run
 
 
-def obligations(run: Run) -> tuple[Command, ...]:
-    """Return everything that `run` is owed, whoever promised it."""
-    return tuple(_commands(run, run.graph.nodes))
-
-
-def still_owed(run: Run, command: Command) -> bool:
-    """Whether `command` follows from the present state; events may have overtaken it."""
-    if isinstance(command, EndRun):
-        return command == _run_command(run)
-    return command == _node_command(run, command.node)
-
-
-def after_loss(run: Run, name: str, message: str) -> ev.AttemptLost | ev.AttemptFailed:
-    """Return the event for an attempt whose worker is gone: it runs again, up to `MAX_LOSSES`."""
-    node = run[name]
-    if node.losses + 1 < MAX_LOSSES:
-        return ev.AttemptLost(name, node.attempt, Reason("worker_lost", message))
-    message = f"{message} (lost its worker {MAX_LOSSES} times in a row)"
-    return ev.AttemptFailed(
-        name, node.attempt, Reason("worker_lost", message), started_at=node.started_at
-    )
-
-
-# --- what is owed -----------------------------------------------------------------------------
-
-
-def _commands(run: Run, touched: Iterable[str]) -> Iterator[Command]:
-    for name in touched:
-        owed = _node_command(run, name)
-        if owed is not None:
-            yield owed
-    end = _run_command(run)
-    if end is not None:
-        yield end
-
-
-def _run_command(run: Run) -> EndRun | None:
-    """Return the end that the run has come to, once no node is open."""
-    if run.open:
-        return None
-    if run.status is RunStatus.CANCELLING:
-        return EndRun(RunStatus.CANCELLED)
-    if run.status is RunStatus.RUNNING:
-        return EndRun(RunStatus.FAILED if run.failed else RunStatus.SUCCEEDED)
-    return None
-
-
-def _node_command(run: Run, name: str) -> NodeCommand | None:
-    """Return what the node is owed in its present state, if anything."""
-    node = run.nodes[name]
-    if run.status is RunStatus.CANCELLING:
-        return _cancelling_command(run, name, node)
-    if run.status is not RunStatus.RUNNING:
-        return None
-    match node.state:
-        case NodeState.READY:
-            return StartAttempt(name, node.attempt + 1)
-        case NodeState.WAITING:
-            return _skip_command(run, name)
-        case NodeState.BACKING_OFF:
-            return WaitForRetry(name, node.attempt, node.due_at or 0.0)
-        case NodeState.FAILED if retry_owed(run, name, node):
-            return ScheduleRetry(name, node.attempt, node.failures)
-    return None
-
-
-def _cancelling_command(run: Run, name: str, node: NodeRun) -> NodeCommand | None:
-    if node.state in IN_FLIGHT:
-        return CancelAttempt(name, node.attempt)
-    return None if settled(run, name, node) else CancelNode(name)
-
-
-def _skip_command(run: Run, name: str) -> SkipNode | None:
-    for source in run.graph.upstream[name]:
-        node = run.nodes[source]
-        if settled(run, source, node) and not lets_pass(run, source, name, node):
-            return SkipNode(name, _blame(source, node))
-    return None
-
-
-def _blame(source: str, node: NodeRun) -> Reason:
-    """Say in one line why a node that stands behind `source` cannot run."""
-    if node.state is NodeState.SKIPPED and node.reason is not None:
-        # Name the failure itself, however long the chain of skipped nodes has become.
-        return node.reason
-    cause = f": {node.reason.message}" if node.reason is not None else ""
-    return Reason("upstream_failed", f"{source} {node.state}{cause}")
-
-
 # --- runs -------------------------------------------------------------------------------------
 
 
@@ -272,12 +183,43 @@ def _apply_to_run(run: Run, record: ev.Record) -> Run:
     if isinstance(record.event, ev.RunEnded):
         status = record.event.status
         # Only the end that the nodes have earned: a status is never better than the truth.
-        if status not in targets or _run_command(run) != EndRun(status):
+        if status not in targets or run_command(run) != EndRun(status):
             held = f"{run.status} with {run.open} open and {run.failed} failed nodes"
             raise IllegalTransition(run.id, "the run", held, f"RunEnded as {status}")
         return msgspec.structs.replace(run, status=status, ended_at=record.at)
+    if isinstance(record.event, ev.FlowChanged):
+        return _with_flow(run, record.event)
     (status,) = targets
     return msgspec.structs.replace(run, status=status, ended_at=None)
+
+
+def _with_flow(run: Run, event: ev.FlowChanged) -> Run:
+    """Return the run with another definition; nodes of the same name go on as they stand."""
+    in_flight = [name for name, node in run.nodes.items() if node.state in IN_FLIGHT]
+    if in_flight:
+        held = f"at work on {', '.join(in_flight)}"
+        raise IllegalTransition(run.id, "the run", held, "FlowChanged")
+    graph = Graph(event.flow)
+    nodes = {name: run.nodes.get(name) or _new(graph, name) for name in graph.nodes}
+    after = msgspec.structs.replace(
+        run, graph=graph, params=event.params, nodes=HashTrieMap(nodes), open=0, failed=0
+    )
+    for name, node in nodes.items():
+        held_up = node
+        if not settled(after, name, node):
+            held_up = _placed(msgspec.structs.replace(node, missing=missing_upstream(after, name)))
+        after = msgspec.structs.replace(
+            after,
+            nodes=after.nodes.insert(name, held_up),
+            open=after.open + (not settled(after, name, held_up)),
+            failed=after.failed + spoils(after, name, held_up),
+        )
+    return after
+
+
+def _new(graph: Graph, name: str) -> NodeRun:
+    missing = len(graph.upstream[name])
+    return NodeRun(state=NodeState.WAITING if missing else NodeState.READY, missing=missing)
 
 
 # --- nodes ------------------------------------------------------------------------------------
@@ -301,7 +243,13 @@ def _apply_to_node(run: Run, record: ev.Record, event: ev.NodeEvent) -> tuple[Ru
 
 
 #: Events that begin work: not in a run that is being cancelled.
-_BEGINNINGS = (ev.AttemptScheduled, ev.RetryScheduled, ev.NodeReset)
+_BEGINNINGS = (
+    ev.AttemptScheduled,
+    ev.RetryScheduled,
+    ev.NodeReset,
+    ev.NodeKept,
+    ev.NodeCached,
+)
 
 
 def _fits(run: Run, node: NodeRun, event: ev.NodeEvent) -> bool:
@@ -311,12 +259,17 @@ def _fits(run: Run, node: NodeRun, event: ev.NodeEvent) -> bool:
         return False
     match event:
         case ev.AttemptScheduled(attempt=attempt):
-            return attempt == node.attempt + 1
+            return attempt == node.attempt + 1 and not must_not_repeat(run, event.node)
+        case ev.AttemptInDoubt(attempt=attempt):
+            # Of an attempt in flight, its outcome; of a ready node, whether to begin again.
+            return attempt == node.attempt and must_not_repeat(run, event.node)
+        case ev.NodeKept():
+            return node.earlier is not None
         case ev.RetryScheduled(attempt=attempt):
             return attempt == node.attempt and retry_owed(run, event.node, node)
         case ev.NodeCancelled(attempt=attempt):
             return attempt in (0, node.attempt) and not settled(run, event.node, node)
-        case ev.NodeSkipped() | ev.NodeReset():
+        case ev.NodeSkipped() | ev.NodeReset() | ev.NodeCached():
             return True
     return event.attempt == node.attempt
 

@@ -111,6 +111,28 @@ class OutputLimit(msgspec.Struct, frozen=True, omit_defaults=True):
                 raise ValueError(f"output_limit: {name} must be more than 0 bytes, not {limit}")
 
 
+class Cache(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether a node's result may come from an earlier run that did the very same.
+
+    Parameters
+    ----------
+    ttl
+        Seconds for which a result is good; None is for ever.
+    jitter
+        Share of `ttl` by which it may end earlier, so that results that were made together
+        do not all have to be made again together.
+    """
+
+    ttl: float | None = None
+    jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.ttl is not None and not 0 < self.ttl < math.inf:
+            raise ValueError(f"cache: ttl must be more than 0 s, and finite, not {self.ttl}")
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"cache: jitter must be between 0 and 1, not {self.jitter}")
+
+
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The policies of one node, after the flow's defaults have been applied."""
 
@@ -132,6 +154,14 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     resources: dict[str, float] = {}
     #: Nodes that merely come `after` this one run even when it failed.
     continue_on_failure: bool = False
+    #: Whether an attempt whose outcome nobody knows may simply be made again. A node that is
+    #: ``at_most_once`` never begins a second time unless a person decides so.
+    effect: Literal["idempotent", "at_most_once"] = "idempotent"
+    #: Results of earlier runs may stand for this node's; None is never.
+    cache: Cache | None = None
+    #: Seconds after which the namespace of a notebook is kept, at the next end of a cell; None is
+    #: only where the notebook itself asks for it.
+    checkpoint_s: float | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True):

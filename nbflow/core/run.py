@@ -8,10 +8,25 @@ threads. Only `machine.apply` makes new ones.
 import msgspec
 from rpds import HashTrieMap
 
-from nbflow.core.events import ErrorInfo
+from nbflow.core.events import Checkpoint, ErrorInfo
+from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.graph import Graph
 from nbflow.core.states import ENDED, NOT_RETRIED, NodeState, Reason, RunStatus
 from nbflow.core.values import Artifact, FromOutput, Value, resolve
+
+
+class Earlier(msgspec.Struct, frozen=True):
+    """What a node had brought when it was reset."""
+
+    fingerprint: Fingerprint
+    outputs: dict[str, Value]
+    notebook: Artifact | None
+    log: Artifact | None
+    started_at: float | None
+    ended_at: float | None
+    #: As of `NodeRun`, where the result came from another run.
+    source: str = ""
+    saved_s: float = 0.0
 
 
 class NodeRun(msgspec.Struct, frozen=True):
@@ -38,6 +53,29 @@ class NodeRun(msgspec.Struct, frozen=True):
     ended_at: float | None = None
     #: When the next attempt may start; only while backing off.
     due_at: float | None = None
+    #: What the latest attempt, or the cached result, is made of.
+    fingerprint: Fingerprint | None = None
+    #: What may stand again; only from a reset to the next attempt.
+    earlier: Earlier | None = None
+    #: From where the next attempt may go on.
+    checkpoint: Checkpoint | None = None
+    #: A person has decided that a node which is declared at most once may begin again.
+    may_repeat: bool = False
+    #: The run whose result stands for this node's, and the seconds that it took there.
+    source: str = ""
+    saved_s: float = 0.0
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the result of another run stands for this node's."""
+        return bool(self.source)
+
+    @property
+    def has_result(self) -> bool:
+        """Whether the node's outputs are there to be used."""
+        return self.state is NodeState.SUCCEEDED or (
+            self.state is NodeState.SKIPPED and self.is_cached
+        )
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -57,6 +95,10 @@ class Run(msgspec.Struct, frozen=True):
     #: Settled nodes that keep the run from being a success (see `spoils`).
     failed: int = 0
     ended_at: float | None = None
+    #: Names of the parameters that were given for this run.
+    given: tuple[str, ...] = ()
+    #: The run whose results this one began with.
+    forked_from: str = ""
 
     def __getitem__(self, node: str) -> NodeRun:
         return self.nodes[node]
@@ -68,6 +110,7 @@ def retry_owed(run: Run, name: str, node: NodeRun) -> bool:
         node.state is NodeState.FAILED
         and (node.reason is None or node.reason.kind not in NOT_RETRIED)
         and node.failures <= run.graph.nodes[name].policy.retries.times
+        and run.graph.nodes[name].policy.effect != "at_most_once"
     )
 
 
@@ -92,11 +135,11 @@ def spoils(run: Run, name: str, node: NodeRun) -> bool:
 def lets_pass(run: Run, source: str, target: str, node: NodeRun) -> bool:
     """Whether `source`, which stands as `node`, no longer holds up `target`.
 
-    A success does. So does a failed or skipped node that is declared
-    `continue_on_failure`, but only for nodes that merely come after it: whoever wants
-    its output cannot have it.
+    A success does, here or in the run that it was taken from. So does a failed or skipped node
+    that is declared `continue_on_failure`, but only for nodes that merely come after it: whoever
+    wants its output cannot have it.
     """
-    if node.state is NodeState.SUCCEEDED:
+    if node.has_result:
         return True
     if node.state is NodeState.FAILED or node.state is NodeState.SKIPPED:
         return (
@@ -111,6 +154,16 @@ def missing_upstream(run: Run, name: str) -> int:
     """Count the distinct upstream nodes that do not let `name` pass."""
     return sum(
         not lets_pass(run, source, name, run.nodes[source]) for source in run.graph.upstream[name]
+    )
+
+
+def must_not_repeat(run: Run, name: str) -> bool:
+    """Whether another attempt of `name` needs a person's decision."""
+    node = run.nodes[name]
+    return (
+        run.graph.nodes[name].policy.effect == "at_most_once"
+        and node.attempt > 0
+        and not node.may_repeat
     )
 
 

@@ -64,6 +64,33 @@ class FunctionCode(msgspec.Struct, frozen=True, tag="function", omit_defaults=Tr
 Code: TypeAlias = NotebookCode | FunctionCode
 
 
+class Identity(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a node is, as digests: by these a later run tells what has changed.
+
+    Parameters
+    ----------
+    code
+        Of the sources of a notebook's cells (not their outputs) or of a function.
+    modules
+        Of the local modules that these import, and that those import.
+    environment
+        Of the interpreter, the kernel, the variables and the declared packages.
+    inputs
+        Absolute paths of the files that the node is declared to read.
+    unknown
+        What could not be told, in words. Such a node is never taken from a cache.
+    packages
+        Names of the packages whose installed versions are part of `environment`.
+    """
+
+    code: str = ""
+    modules: str = ""
+    environment: str = ""
+    inputs: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One node of a flow."""
 
@@ -75,6 +102,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: Outputs to keep even if no other node asks for them.
     outputs: tuple[str, ...] = ()
     policy: Policy = Policy()
+    identity: Identity = Identity()
     #: Where the node was written, as ``file:line``, for messages.
     place: str = ""
 
@@ -95,3 +123,6 @@ class FlowSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     preload: tuple[str, ...] = ()
     #: Where the flow was written, for messages.
     place: str = ""
+    #: What `nbflow.load` needs to read the flow again (``/folder/flow.py:flow``); empty if
+    #: it was made by calls that cannot be repeated.
+    target: str = ""

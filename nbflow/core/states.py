@@ -26,6 +26,8 @@ class NodeState(StrEnum):
     RUNNING = "running"
     #: Failed, and waits for its next attempt.
     BACKING_OFF = "backing_off"
+    #: Must not begin again before a person has decided what became of its last attempt.
+    IN_DOUBT = "in_doubt"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -68,6 +70,10 @@ NODE_TRANSITIONS: dict[NodeState, dict[str, NodeState]] = {
         # A node that it waited for is to run again, in a resumed run.
         BLOCKED: NodeState.WAITING,
         "AttemptScheduled": NodeState.QUEUED,
+        # What it would do was done already: earlier in this run, or in another one.
+        "NodeKept": NodeState.SUCCEEDED,
+        "NodeCached": NodeState.SKIPPED,
+        "AttemptInDoubt": NodeState.IN_DOUBT,
         "NodeCancelled": NodeState.CANCELLED,
     },
     NodeState.QUEUED: {
@@ -76,9 +82,19 @@ NODE_TRANSITIONS: dict[NodeState, dict[str, NodeState]] = {
         "AttemptSucceeded": NodeState.SUCCEEDED,
         "AttemptFailed": NodeState.FAILED,
         "AttemptLost": NodeState.READY,
+        "AttemptInDoubt": NodeState.IN_DOUBT,
         "NodeCancelled": NodeState.CANCELLED,
     },
     NodeState.RUNNING: {
+        "CheckpointStored": NodeState.RUNNING,
+        "AttemptSucceeded": NodeState.SUCCEEDED,
+        "AttemptFailed": NodeState.FAILED,
+        "AttemptLost": NodeState.READY,
+        "AttemptInDoubt": NodeState.IN_DOUBT,
+        "NodeCancelled": NodeState.CANCELLED,
+    },
+    NodeState.IN_DOUBT: {
+        # The missing outcome, as a person supplies it; `AttemptLost` lets it begin again.
         "AttemptSucceeded": NodeState.SUCCEEDED,
         "AttemptFailed": NodeState.FAILED,
         "AttemptLost": NodeState.READY,
@@ -104,6 +120,7 @@ RUN_TRANSITIONS: dict[RunStatus, dict[str, frozenset[RunStatus]]] = {
     RunStatus.SUBMITTED: {"RunClaimed": frozenset({RunStatus.RUNNING})},
     RunStatus.RUNNING: {
         "RunClaimed": frozenset({RunStatus.RUNNING}),
+        "FlowChanged": frozenset({RunStatus.RUNNING}),
         "CancelRequested": frozenset({RunStatus.CANCELLING}),
         "RunEnded": frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED}),
     },
@@ -127,7 +144,13 @@ FailureKind: TypeAlias = Literal[
     "invalid_input",
     "lost_lease",
 ]
-LossKind: TypeAlias = Literal["worker_lost", "driver_lost", "interrupted"]
+LossKind: TypeAlias = Literal[
+    "worker_lost", "driver_lost", "interrupted", "needs_decision", "resolved"
+]
+#: Why a node that had ended is to run again: a part of it that has changed, or a wish.
+ResetKind: TypeAlias = Literal[
+    "resumed", "code", "environment", "file", "parameter", "upstream", "forced"
+]
 
 
 class Reason(msgspec.Struct, frozen=True):

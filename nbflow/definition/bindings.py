@@ -25,6 +25,7 @@ from nbflow.core.values import (
     Inline,
     Items,
     Secret,
+    SecretText,
     Text,
     Value,
     references,
@@ -86,6 +87,8 @@ class Binder:
         Fault
             If it has a faulty secret inside, or cannot be serialised.
         """
+        if isinstance(data, (Inline, Artifact, Items, Fields, SecretText)):
+            return data  # of an earlier run
         if not _holds_secret(data, _DEPTH_LIMIT):
             # It keeps its type: a tuple stays a tuple.
             return self._stored(data)

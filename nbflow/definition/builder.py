@@ -9,18 +9,20 @@ checked or run.
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, Self, overload
+from typing import Any, Literal, NoReturn, Self, TypeAlias, overload
 
 from nbflow.core.errors import Problem
-from nbflow.core.policies import OutputLimit, Policy, Retry, Timeout
+from nbflow.core.policies import Cache, OutputLimit, Policy, Retry, Timeout
 from nbflow.core.spec import FlowSpec
 from nbflow.definition import preparation
 from nbflow.definition.draft import FlowDraft
 from nbflow.definition.faults import described, did_you_mean, sentences
 from nbflow.definition.options import NodeOptions
-from nbflow.definition.places import caller_folder, caller_place, everywhere
+from nbflow.definition.places import caller_folder, caller_place, everywhere, working_folder
 from nbflow.definition.preparation import Prepared
 from nbflow.definition.references import Node, ParamRef
+
+Effect: TypeAlias = Literal["idempotent", "at_most_once"]
 
 
 class FlowBuilder:
@@ -33,7 +35,8 @@ class FlowBuilder:
     params
         The flow's parameters and their defaults; a run may give other values.
     defaults
-        Policies of nodes that do not name their own: any of the policies of `notebook`.
+        Policies of nodes that do not name their own: any of the policies of `notebook`, its
+        `inputs` and `packages`.
     max_concurrent
         How many nodes may be queued or running at once.
     limits
@@ -57,7 +60,7 @@ class FlowBuilder:
         base_dir: str | Path | None = None,
         preload: Iterable[str] = (),
     ) -> None:
-        here = str(Path.cwd()) if base_dir is None else str(Path(base_dir).absolute())
+        here = str(working_folder()) if base_dir is None else str(Path(base_dir).absolute())
         beside = caller_folder() if base_dir is None else None
         folders = [here] if beside in (None, here) else [here, str(beside)]
         self.draft = FlowDraft(name, everywhere(caller_place()), folders)
@@ -113,6 +116,11 @@ class FlowBuilder:
         priority: int | None = None,
         resources: Mapping[str, float] | None = None,
         continue_on_failure: bool | None = None,
+        effect: Effect | None = None,
+        cache: bool | float | str | Mapping[str, Any] | Cache | None = None,
+        checkpoint: float | str | None = None,
+        inputs: Iterable[str | Path] | str | Path | None = None,
+        packages: Iterable[str] | str | None = None,
         kernel: str | None = None,
         python: str | Path | None = None,
         env: Mapping[str, str | float] | None = None,
@@ -146,6 +154,18 @@ class FlowBuilder:
             Higher starts earlier; Dask worker resources that it occupies.
         continue_on_failure
             Whether nodes that merely come `after` this one run even when it failed.
+        effect
+            Whether it may be run again if nobody knows what became of an attempt
+            (``"idempotent"``), or never unless a person decides so (``"at_most_once"``).
+        cache
+            Whether results of earlier runs that did the very same may stand for it: True, for how
+            many seconds, a duration such as ``"7d"``, or a `Cache`.
+        checkpoint
+            Seconds after which its variables are kept at the end of a cell, so that a resumed run
+            goes on from there.
+        inputs, packages
+            Files that it reads, with ``*`` and the like in them, and installed packages: if their
+            content or versions change, the node is another one.
         kernel, python
             What runs it instead of the kernel that it names: another kernel, or the ipykernel of
             an interpreter or of an environment's folder.
@@ -172,6 +192,11 @@ class FlowBuilder:
             priority=priority,
             resources=resources,
             continue_on_failure=continue_on_failure,
+            effect=effect,
+            cache=cache,
+            checkpoint=checkpoint,
+            inputs=inputs,
+            packages=packages,
         )
         return self.draft.add_notebook(path, options, everywhere(caller_place()))
 
@@ -196,6 +221,10 @@ class FlowBuilder:
         priority: int | None = None,
         resources: Mapping[str, float] | None = None,
         continue_on_failure: bool | None = None,
+        effect: Effect | None = None,
+        cache: bool | float | str | Mapping[str, Any] | Cache | None = None,
+        inputs: Iterable[str | Path] | str | Path | None = None,
+        packages: Iterable[str] | str | None = None,
         **others: Any,
     ) -> Node | Callable[[Callable[..., Any]], Node]:
         """Add a Python function as a node and return it: ``@flow.task`` or ``@flow.task(…)``.
@@ -218,6 +247,10 @@ class FlowBuilder:
             priority=priority,
             resources=resources,
             continue_on_failure=continue_on_failure,
+            effect=effect,
+            cache=cache,
+            inputs=inputs,
+            packages=packages,
             **others,
         )
 

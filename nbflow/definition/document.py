@@ -28,6 +28,7 @@ class _Model(pydantic.BaseModel):
 
 
 Size: TypeAlias = int | str
+Duration: TypeAlias = Annotated[float, Field(gt=0)] | str
 
 
 class RetryModel(_Model):
@@ -87,6 +88,18 @@ class OutputLimitModel(_Model):
     )
 
 
+class CacheModel(_Model):
+    """Caching in full."""
+
+    ttl: Duration | None = Field(
+        default=None,
+        description='the seconds for which a result is good, or a duration such as "1h" or "7d"',
+    )
+    jitter: float = Field(
+        default=0.1, ge=0, le=1, description="the share of ttl that is random, from 0 to 1"
+    )
+
+
 Retries = Annotated[
     Annotated[Annotated[int, Field(ge=0)], Tag("scalar")] | Annotated[RetryModel, Tag("mapping")],
     Discriminator(_mapping_or_scalar),
@@ -98,6 +111,10 @@ TimeLimit = Annotated[
 ]
 OutputLimit = Annotated[
     Annotated[Size | Literal[False], Tag("scalar")] | Annotated[OutputLimitModel, Tag("mapping")],
+    Discriminator(_mapping_or_scalar),
+]
+Caching = Annotated[
+    Annotated[bool | Duration, Tag("scalar")] | Annotated[CacheModel, Tag("mapping")],
     Discriminator(_mapping_or_scalar),
 ]
 Names = Annotated[
@@ -139,6 +156,27 @@ class PolicyModel(_Model):
         default=None, description="a mapping of Dask resource names to numbers above 0"
     )
     continue_on_failure: bool | None = Field(default=None, description="true or false")
+    effect: Literal["idempotent", "at_most_once"] | None = Field(
+        default=None, description="idempotent or at_most_once"
+    )
+    cache: Caching | None = Field(
+        default=None,
+        description="true or false, or the seconds for which a result is good, or a duration such "
+        'as "1h" or "7d", or a mapping with ttl, jitter',
+    )
+    checkpoint: Duration | Literal[False] | None = Field(
+        default=None,
+        description='a number of seconds above 0, or a duration such as "30s" or "5m", or false',
+    )
+    inputs: Names | None = Field(
+        default=None,
+        description="a list of files and folders that the node reads, in which * ? [ ] and ** are "
+        "patterns, relative to this file",
+    )
+    packages: Names | None = Field(
+        default=None,
+        description="a list of installed packages whose versions belong to what the node is",
+    )
 
 
 class NodeModel(PolicyModel):
@@ -305,6 +343,7 @@ _INNER: dict[str, tuple[type[pydantic.BaseModel], str]] = {
     "retries": (RetryModel, "retries"),
     "timeout": (TimeoutModel, "timeout"),
     "output_limit": (OutputLimitModel, "output_limit"),
+    "cache": (CacheModel, "cache"),
 }
 
 

@@ -6,6 +6,7 @@ so that one check names every fault. `nbflow.definition.preparation` makes a flo
 that can run.
 """
 
+import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,14 +16,16 @@ from typing import Any, TypeVar
 
 from nbflow.core.errors import Problem
 from nbflow.core.policies import Limits, Policy
-from nbflow.core.spec import FunctionCode, NodeSpec, NotebookCode
+from nbflow.core.spec import FunctionCode, Identity, NodeSpec, NotebookCode
 from nbflow.core.values import Binding, FromOutput, FromParam, Text, Value, references
 from nbflow.definition.bindings import Binder
-from nbflow.definition.faults import Fault, described
+from nbflow.definition.declared import parse_input, parse_packages
+from nbflow.definition.faults import Fault, described, wrong
 from nbflow.definition.functions import label_of, signature_of
 from nbflow.definition.kernel_options import parse_kernel, parse_path, parse_preload, parse_variable
 from nbflow.definition.options import (
     NodeOptions,
+    conflict,
     function_faults,
     limits_from,
     policy_from,
@@ -35,6 +38,8 @@ _T = TypeVar("_T")
 
 _NOTHING: Mapping[str, Any] = {}
 _NO_NAMES: tuple[str, ...] = ()
+#: Options that are not policies, and may stand among the defaults all the same.
+_DECLARATIONS = frozenset({"inputs", "packages"})
 
 _TWO_KERNELS = Fault(
     "kernel and python are both given, and either alone says what runs the notebook",
@@ -86,6 +91,12 @@ class FlowDraft:
         self.binder = Binder(self)
         self._folders = tuple(folders)
         self._defaults = Policy()
+        #: `inputs` and `packages` of nodes that name none.
+        self._declared = Identity()
+        #: What leads to this flow once more, and how many nodes it had when it was read.
+        self._origin = ("", 0)
+        #: The folder that would have to be the current one again for its paths to mean the same.
+        self._tied_to: str | None = None
         if not self.name:
             fault = Fault(f"a flow's name must be text, not {described(name)}", "Name it")
             self._note(fault, where("flow"), None)
@@ -94,6 +105,19 @@ class FlowDraft:
     def folder(self) -> str:
         """The folder in which the flow lies: beside its file, or else the current one."""
         return self._folders[-1]
+
+    @property
+    def target(self) -> str:
+        """What leads to this flow from any folder; empty if nothing does."""
+        target, count = self._origin
+        # What was added since is in no file; and who reads it again works in its own folder.
+        is_whole = len(self.written) == count
+        is_free = self._tied_to in (None, os.path.dirname(target))  # noqa: PTH120 - it is text
+        return target if is_whole and is_free else ""
+
+    def came_from(self, target: str) -> None:
+        """Note the absolute `target` that this flow, as it is now, was read from."""
+        self._origin = (target, len(self.written))
 
     def declare(
         self,
@@ -119,7 +143,9 @@ class FlowDraft:
             written = self._attempt(
                 lambda: _mapping("defaults", defaults), _NOTHING, None, self.where, "defaults"
             )
-            self._defaults, misfits = policy_from(written, Policy())
+            self._declared = self._declarations(written.get, Identity(), None, self._in_defaults)
+            policies = {key: it for key, it in written.items() if key not in _DECLARATIONS}
+            self._defaults, misfits = policy_from(policies, Policy())
             for option, misfit in misfits:
                 self._note(misfit, self.where("defaults", option), None)
         self.limits, misfits = limits_from(limit, {} if groups is None else groups)
@@ -191,6 +217,9 @@ class FlowDraft:
         policy, misfits = policy_from(policy_options(options), self._defaults)
         for option, misfit in misfits:
             self._note(misfit, where(option), name)
+        contradiction = conflict(policy)
+        if contradiction is not None:
+            self._note(contradiction, where("effect"), name)
         spec = NodeSpec(
             name=name,
             code=code,
@@ -198,12 +227,44 @@ class FlowDraft:
             after=after,
             outputs=outputs,
             policy=policy,
+            identity=self._declarations(
+                lambda option: getattr(options, option), self._declared, name, where
+            ),
             place=where(),
         )
         self.written.append(Written(spec, where, function))
         node = Node(name, spec.kind, outputs, self, function)
         self.nodes.append(node)
         return node
+
+    def _declarations(
+        self, written: Callable[[str], Any], base: Identity, node: str | None, where: Where
+    ) -> Identity:
+        """Return the inputs and packages that are written, each in place of those of `base`."""
+        inputs = self._attempt(
+            lambda: self._inputs(written("inputs"), base), base.inputs, node, where, "inputs"
+        )
+        packages = self._attempt(
+            lambda: parse_packages(written("packages"), base.packages),
+            base.packages,
+            node,
+            where,
+            "packages",
+        )
+        if (inputs, packages) == (base.inputs, base.packages):
+            return base
+        return Identity(inputs=inputs, packages=packages)
+
+    def _inputs(self, written: Any, base: Identity) -> tuple[str, ...]:
+        if written is None:
+            return base.inputs
+        items = [written] if isinstance(written, (str, os.PathLike)) else written
+        if not isinstance(items, Iterable) or isinstance(items, Mapping):
+            raise wrong("inputs", "a list of paths", written)
+        return tuple(dict.fromkeys(self._located(parse_input(item)) for item in items))
+
+    def _in_defaults(self, *path: str) -> str:
+        return self.where("defaults", *path)
 
     def _environment(self, env: Any, node: str, where: Where) -> dict[str, str]:
         variables: dict[str, str] = {}
@@ -252,7 +313,10 @@ class FlowDraft:
             return path
         expanded = os.path.expanduser(path)  # noqa: PTH111 - Path would drop a leading "./" too late
         places = [os.path.normpath(os.path.join(folder, expanded)) for folder in self._folders]  # noqa: PTH118 - as above
-        return next((place for place in places if os.path.exists(place)), places[0])  # noqa: PTH110 - as above
+        located = next(filter(_is_there, places), places[0])
+        if located != places[-1]:
+            self._tied_to = self._folders[0]
+        return located
 
     def _attempt(
         self, parse: Callable[[], _T], instead: _T, node: str | None, where: Where, *path: str
@@ -266,6 +330,13 @@ class FlowDraft:
 
     def _note(self, fault: Fault, place: str, node: str | None) -> None:
         self.problems.append(fault.at(place, node))
+
+
+def _is_there(place: str) -> bool:
+    """Whether there is such a file or folder, or any that fits such a pattern."""
+    if os.path.exists(place):  # noqa: PTH110 - called for every node
+        return True
+    return glob.has_magic(place) and any(glob.iglob(place, recursive=True))  # noqa: PTH207
 
 
 def legal_name(text: str) -> str:

@@ -12,9 +12,7 @@ always given by the flow, so those defaults do not travel.
 
 import inspect
 import os
-import site
 import sys
-import sysconfig
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ from nbflow import guest
 from nbflow.core.spec import FunctionCode
 from nbflow.definition.bindings import holds_reference
 from nbflow.definition.faults import Fault, did_you_mean, listed, sentences
+from nbflow.definition.installed import Installation
 
 #: Stands where a default was that the flow gives anyway.
 _GIVEN_BY_FLOW = None
@@ -87,7 +86,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         )
     return Signature(
         required=tuple(p.name for p in named if p.default is p.empty),
-        defaults={p.name: p.default for p in named if _becomes_binding(p.default)},
+        defaults={p.name: p.default for p in named if becomes_binding(p.default)},
         names=frozenset(p.name for p in named),
         open=any(p.kind is p.VAR_KEYWORD for p in parameters),
     )
@@ -120,6 +119,7 @@ class FunctionPickler:
         self._done: dict[int, tuple[Callable[..., Any], FunctionCode]] = {}
         #: By the name of a module, the modules that lie beside it.
         self._beside: dict[str, list[types.ModuleType]] = {}
+        self._installation = Installation()
 
     def code(self, function: Callable[..., Any]) -> FunctionCode:
         """Return the function's code, with the digest of its pickle.
@@ -139,7 +139,7 @@ class FunctionPickler:
     def _pickled(self, function: Callable[..., Any]) -> bytes:
         module = module_name_of(function)
         if module not in self._beside:
-            self._beside[module] = list(_modules_beneath(_source_folder(module)))
+            self._beside[module] = list(_modules_beneath(source_folder(module), self._installation))
         with _by_value(self._beside[module]):
             try:
                 return guest.dumps(_without_references(function))[1]
@@ -154,7 +154,8 @@ class FunctionPickler:
                 ) from error
 
 
-def _becomes_binding(default: Any) -> bool:
+def becomes_binding(default: Any) -> bool:
+    """Whether a parameter's default is the flow's to give: a reference, or plain JSON."""
     if default is inspect.Parameter.empty:
         return False
     return holds_reference(default) or guest.is_plain_json(default)
@@ -185,7 +186,7 @@ def _without_references(function: Callable[..., Any]) -> Callable[..., Any]:
     return copy
 
 
-def _source_folder(module_name: str) -> str:
+def source_folder(module_name: str) -> str:
     """Return the folder from which the module was imported; of a session without file, the cwd."""
     module = sys.modules.get(module_name)
     file = getattr(module, "__file__", None)
@@ -196,9 +197,9 @@ def _source_folder(module_name: str) -> str:
     return str(parents[min(depth, len(parents) - 1)])
 
 
-def _modules_beneath(folder: str) -> Iterator[types.ModuleType]:
+def _modules_beneath(folder: str, installation: Installation) -> Iterator[types.ModuleType]:
     """Yield the loaded Python modules under `folder` that no worker can be assumed to have."""
-    if not folder or _is_installed(folder):
+    if not folder or installation.holds(folder):
         return
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
@@ -206,18 +207,10 @@ def _modules_beneath(folder: str) -> Iterator[types.ModuleType]:
         if is_own or not isinstance(file, str) or not file.endswith(".py"):
             continue
         path = os.path.realpath(file)
-        is_beneath = path.startswith(folder + os.sep) and not _is_installed(path)
+        is_beneath = path.startswith(folder + os.sep) and not installation.holds(path)
         # A module under an alias cannot be registered with cloudpickle, and need not be.
         if is_beneath and module.__name__ == name:
             yield module
-
-
-def _is_installed(path: str) -> bool:
-    """Whether `path` belongs to Python or to an installed package."""
-    paths = sysconfig.get_paths()
-    places = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
-    places += [*site.getsitepackages(), site.getusersitepackages()]
-    return any(path == place or path.startswith(place + os.sep) for place in places)
 
 
 @contextmanager

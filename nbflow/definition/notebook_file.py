@@ -7,13 +7,14 @@ are upgraded.
 
 import ast
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from nbflow._jsonschema import defer_grammar
+from nbflow.definition.code_cells import CodeCell, code_cells, source_of, tags_of
 from nbflow.definition.faults import Fault, near_file
 from nbflow.notebooks.imports import imported_modules
 
@@ -41,6 +42,7 @@ class Notebook:
     parameters_source: str | None
     #: Modules that its code imports, as far as can be seen; none if it is not in Python.
     imports: frozenset[str] = frozenset()
+    cells: tuple[CodeCell, ...] = ()
 
     @property
     def is_python(self) -> bool:
@@ -197,11 +199,13 @@ def _inspected(notebook: Mapping[str, Any]) -> Notebook:
     language = kernelspec.get("language") or _mapping(metadata.get("language_info")).get("name")
     language = str(language).lower() if language else None
     kernel = kernelspec.get("name")
+    cells = code_cells(notebook)
     return Notebook(
         kernel=kernel if isinstance(kernel, str) else None,
         language=language,
         parameters_source=_parameters_source(notebook),
-        imports=frozenset(_imports(notebook)) if _is_python(language) else frozenset(),
+        imports=frozenset(_imports(cells)) if _is_python(language) else frozenset(),
+        cells=cells,
     )
 
 
@@ -209,22 +213,16 @@ def _is_python(language: str | None) -> bool:
     return language in (None, "python", "python3", "ipython")
 
 
-def _imports(notebook: Mapping[str, Any]) -> Iterator[str]:
-    for cell in notebook.get("cells", ()):
-        if cell.get("cell_type") == "code":
-            yield from imported_modules(_source(cell))
-
-
-def _source(cell: Mapping[str, Any]) -> str:
-    source = cell.get("source", "")
-    return source if isinstance(source, str) else "".join(source)
+def _imports(cells: Sequence[CodeCell]) -> Iterator[str]:
+    for cell in cells:
+        yield from imported_modules(cell.source)
 
 
 def _parameters_source(notebook: Mapping[str, Any]) -> str | None:
     """Return the first cell with papermill's tag, as papermill finds it."""
     for cell in notebook.get("cells", ()):
-        if "parameters" in (_mapping(cell.get("metadata")).get("tags") or ()):
-            return _source(cell)
+        if "parameters" in tags_of(cell):
+            return source_of(cell)
     return None
 
 

@@ -13,7 +13,10 @@ import msgspec
 from nbflow.core.policies import Limits, Policy
 from nbflow.definition.faults import Fault, did_you_mean, listed, sentences, wrong
 from nbflow.definition.policies import (
+    parse_cache,
+    parse_checkpoint,
     parse_cpus,
+    parse_effect,
     parse_flag,
     parse_limit,
     parse_memory,
@@ -49,6 +52,11 @@ class NodeOptions:
     priority: Any = None
     resources: Any = None
     continue_on_failure: Any = None
+    effect: Any = None
+    cache: Any = None
+    checkpoint: Any = None
+    inputs: Any = None
+    packages: Any = None
 
 
 def policy_from(written: Mapping[str, Any], base: Policy) -> tuple[Policy, list[tuple[str, Fault]]]:
@@ -90,6 +98,17 @@ def function_faults(options: NodeOptions) -> Iterator[tuple[str, Fault]]:
         yield "timeout", Fault("a function has no cells to time out", "Give it soft or hard")
 
 
+def conflict(policy: Policy) -> Fault | None:
+    """Return what contradicts itself in a policy, if anything does."""
+    if policy.effect == "at_most_once" and policy.retries.times:
+        return Fault(
+            f"it is to run at most once, and to be tried again {policy.retries.times} times: what "
+            "is at_most_once never begins a second time unless a person decides so",
+            "Set retries to 0, or leave effect out if it does no harm to run it twice",
+        )
+    return None
+
+
 def limits_from(flow: Any, groups: Any) -> tuple[Limits, list[tuple[str, Fault]]]:
     """Return limits on concurrent nodes, and what could not be used of them."""
     faults: list[tuple[str, Fault]] = []
@@ -122,6 +141,9 @@ _POLICY_OPTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "priority": ("priority", parse_priority),
     "resources": ("resources", parse_resources),
     "continue_on_failure": ("continue_on_failure", parse_flag),
+    "effect": ("effect", parse_effect),
+    "cache": ("cache", parse_cache),
+    "checkpoint": ("checkpoint_s", parse_checkpoint),
 }
 
 #: Options of notebooks alone, and what a function lacks for them.
@@ -131,6 +153,7 @@ _NOT_OF_FUNCTIONS = {
     "cpus": "cores of its own",
     "nice": "scheduling priority of its own",
     "start_timeout": "kernel that would have to start",
+    "checkpoint": "cells after which its variables could be kept",
     "kernel": "kernel",
     "python": "Python of its own",
     "env": "environment of its own",

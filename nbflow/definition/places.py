@@ -7,12 +7,31 @@ known by the line of its call alone.
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 from typing import TypeAlias
 
 Where: TypeAlias = Callable[..., str]
+
+_WORKING_FOLDER: ContextVar[Path | None] = ContextVar("nbflow_working_folder", default=None)
+
+
+@contextmanager
+def working_in(folder: str | Path) -> Iterator[None]:
+    """Let flows that are made meanwhile take `folder` for the current one."""
+    token = _WORKING_FOLDER.set(Path(folder))
+    try:
+        yield
+    finally:
+        _WORKING_FOLDER.reset(token)
+
+
+def working_folder() -> Path:
+    """Return the folder to which relative paths refer: the current one, as a rule."""
+    return _WORKING_FOLDER.get() or Path.cwd()
 
 
 def everywhere(place: str) -> Where:

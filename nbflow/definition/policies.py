@@ -6,11 +6,12 @@ Each function raises `Fault` in words.
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from nbflow.core.policies import OutputLimit, Retry, Timeout
+from nbflow.core.policies import Cache, OutputLimit, Retry, Timeout
+from nbflow.definition.durations import parse_duration
 from nbflow.definition.faults import Fault, did_you_mean, sentences, wrong
 from nbflow.definition.sizes import parse_size
 
@@ -123,6 +124,39 @@ def parse_flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise wrong("continue_on_failure", "true or false", value)
     return value
+
+
+def parse_effect(value: Any) -> Literal["idempotent", "at_most_once"]:
+    """Return whether an attempt may be repeated of which nobody knows what became of it."""
+    match value:
+        case "idempotent":
+            return "idempotent"
+        case "at_most_once":
+            return "at_most_once"
+    raise wrong("effect", "idempotent or at_most_once", value)
+
+
+def parse_cache(value: Any) -> Cache | None:
+    """Return a cache policy from true or false, how long results are good, a mapping, or itself."""
+    if isinstance(value, Cache):
+        return value
+    if isinstance(value, bool):
+        return Cache() if value else None
+    if not isinstance(value, Mapping):
+        instead = f", or true or false, or a mapping with {_names(Cache)}"
+        return Cache(ttl=parse_duration("cache", value, instead=instead))
+    _refuse_unknown("cache", value, Cache)
+    ttl = value.get("ttl")
+    jitter = _numbers("cache", {"jitter": value.get("jitter")})
+    seconds = None if ttl is None else parse_duration("cache: ttl", ttl)
+    return _built(Cache, {"ttl": seconds, **jitter})
+
+
+def parse_checkpoint(value: Any) -> float | None:
+    """Return the seconds after which a notebook's variables are kept; false is none by time."""
+    if value is False:
+        return None
+    return parse_duration("checkpoint", value, instead=", or false")
 
 
 def _output_limit(**written: int | None) -> OutputLimit:

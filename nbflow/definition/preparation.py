@@ -14,9 +14,11 @@ from nbflow.core.errors import DefinitionError, Problem
 from nbflow.core.spec import FlowSpec, NodeSpec, NotebookCode
 from nbflow.core.values import FromParam, Value
 from nbflow.definition.check import check, check_params
-from nbflow.definition.draft import FlowDraft
+from nbflow.definition.declared import not_installed
+from nbflow.definition.draft import FlowDraft, Written
 from nbflow.definition.faults import Fault
 from nbflow.definition.functions import FunctionPickler
+from nbflow.definition.identity.identities import Identities
 from nbflow.definition.notebook_file import NotebookFiles
 
 
@@ -31,6 +33,8 @@ class Prepared:
     blobs: Mapping[str, bytes]
     #: What is odd, but does not keep the flow from running.
     warnings: tuple[Problem, ...]
+    #: Names of the parameters that were given for this run; the others are the flow's defaults.
+    given: tuple[str, ...] = ()
 
 
 def prepare(
@@ -75,7 +79,7 @@ def examine(
         spec, kernels=kernels, files=files, where=[written.where for written in draft.written]
     )
     warnings = tuple(problem for problem in problems if problem.severity == "warning")
-    return Prepared(spec, params, dict(draft.binder.blobs), warnings), problems
+    return Prepared(spec, params, dict(draft.binder.blobs), warnings, tuple(given)), problems
 
 
 def assembled(draft: FlowDraft, nodes: list[NodeSpec], given: Mapping[str, Any]) -> FlowSpec:
@@ -96,6 +100,7 @@ def assembled(draft: FlowDraft, nodes: list[NodeSpec], given: Mapping[str, Any])
         limits=draft.limits,
         preload=draft.preload,
         place=draft.where(),
+        target=draft.target,
     )
 
 
@@ -117,19 +122,33 @@ def _nodes_with_code(
 ) -> list[NodeSpec]:
     """Return the nodes with the digests of their code, where it can be had."""
     pickler = FunctionPickler(draft.binder.keep)
+    identities = Identities(files)
     nodes: list[NodeSpec] = []
     for written in draft.written:
         node = written.spec
         if isinstance(node.code, NotebookCode):
-            nodes.append(_with_notebook(node, node.code, draft, files))
-            continue
-        assert written.function is not None
-        try:
-            node = msgspec.structs.replace(node, code=pickler.code(written.function))
-        except Fault as fault:
-            problems.append(fault.at(written.where("function"), node.name))
-        nodes.append(node)
+            node = _with_notebook(node, node.code, draft, files)
+        else:
+            assert written.function is not None
+            try:
+                node = msgspec.structs.replace(node, code=pickler.code(written.function))
+            except Fault as fault:
+                problems.append(fault.at(written.where("function"), node.name))
+        nodes.append(_identified(node, written, identities, problems))
     return nodes
+
+
+def _identified(
+    node: NodeSpec, written: Written, identities: Identities, problems: list[Problem]
+) -> NodeSpec:
+    try:
+        identity = identities.of(node, written.function)
+    except Fault:
+        # The notebook cannot be read: `check` says so at the right place.
+        return node
+    place = written.where("packages")
+    problems += [not_installed(it, place, node.name) for it in identities.missing_packages(node)]
+    return msgspec.structs.replace(node, identity=identity)
 
 
 def _with_notebook(

@@ -4,7 +4,8 @@
 ``flow.yaml``      a flow file
 ``note.ipynb``     a bare notebook: a flow of one node
 ``path.py:flow``   the flow of that name in a Python file
-``module:flow``    the flow of that name in an importable module
+``module:flow``    the flow of that name in an importable module; in front may stand
+                   the folder from which it is imported
 =================  ==========================================================
 
 The flow of a bare notebook declares no parameters of its own: as with papermill, any parameter is
@@ -15,7 +16,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -65,7 +66,9 @@ def load_target(
             return _from_file(folder / text, text, flow_class)
         if suffix == ".ipynb":
             bare = BareNotebook(path=str(folder / text), place=text)
-            return load_notebook(bare, flow_class=flow_class)
+            flow = load_notebook(bare, flow_class=flow_class)
+            flow.draft.came_from(_absolute(folder / text))
+            return flow
         if suffix == ".py" or ":" in text:
             return _from_python(text, folder, flow_class)
     except Fault as fault:
@@ -123,7 +126,14 @@ def load_notebook(notebook: BareNotebook, *, flow_class: type[_Flow]) -> _Flow:
 def _from_file(path: Path, shown: str, flow_class: type[_Flow]) -> _Flow:
     from nbflow.definition.yaml_file import read_flow_file  # pydantic: only flow files need it
 
-    return flow_class.from_draft(read_flow_file(path, shown))
+    flow = flow_class.from_draft(read_flow_file(path, shown))
+    flow.draft.came_from(_absolute(path))
+    return flow
+
+
+def _absolute(path: Path) -> str:
+    # Links are kept: they are how people know the file.
+    return os.path.abspath(path)  # noqa: PTH100
 
 
 def _with_form(written: Written, form: PapermillForm) -> Written:
@@ -136,15 +146,14 @@ def _from_python(text: str, folder: Path, flow_class: type[_Flow]) -> _Flow:
     source, colon, name = (text, "", "") if text.endswith(".py") else text.rpartition(":")
     if not source or (colon and not name):
         raise Fault("this is not a target", _FORMS)
-    code = PythonCode(folder)
-    module = code.module(source)
+    if os.sep in source and not source.endswith(".py"):
+        # A module and the folder from which it is imported: ``/project/package.flows:flow``.
+        folder, source = folder / os.path.dirname(source), os.path.basename(source)  # noqa: PTH119, PTH120
+    module = PythonCode(folder).module(source)
     flows = _flows_of(module, flow_class)
-    if not colon:
-        return _only(flows, source)
-    found: Any = flows.get(name)
-    if found is None and hasattr(module, name):
-        found = getattr(module, name)
+    found = flows.get(name, getattr(module, name, None)) if colon else _only(flows, source)
     if isinstance(found, flow_class):
+        found.draft.came_from(_absolute(folder / source) + colon + name)
         return found
     known = f"Flows there: {listed(flows)}" if flows else "There is no flow in it"
     if found is not None:

@@ -25,6 +25,7 @@ _NAMED_SOURCES = 3
 #: What a person looks for first: what went wrong, then what is going on, then the rest.
 URGENCY = (
     NodeState.FAILED,
+    NodeState.IN_DOUBT,
     NodeState.BACKING_OFF,
     NodeState.RUNNING,
     NodeState.QUEUED,
@@ -112,7 +113,7 @@ def done_earlier(view: RunView) -> int:
 
     Those are fewer than the `finished` ones: a resumed run tries again what failed.
     """
-    return sum(_has_result(node) for node in view.run.nodes.values())
+    return sum(node.has_result for node in view.run.nodes.values())
 
 
 def failure_text(node: NodeRun, limit: int = 200) -> str:
@@ -129,11 +130,6 @@ def failure_text(node: NodeRun, limit: int = 200) -> str:
     return f"{one_line(text, limit)} (cell {cell})"
 
 
-def _has_result(node: NodeRun) -> bool:
-    cached = node.reason is not None and node.reason.kind == "cached"
-    return node.state is NodeState.SUCCEEDED or (node.state is NodeState.SKIPPED and cached)
-
-
 def _current_progress(view: RunView, name: str, node: NodeRun) -> Progress | None:
     progress = view.progress.get(name)
     return progress if progress is not None and progress.id.number == node.attempt else None
@@ -147,6 +143,8 @@ def _note(run: Run, name: str, node: NodeRun, progress: Progress | None, now: fl
             wait_s = (node.due_at or now) - now
             due = f"next try in {duration(wait_s)}" if wait_s > 0 else "next try is due"
             return f"{due}, after: {failure_text(node)}"
+        case NodeState.IN_DOUBT:
+            return f"waits for a decision (resolve), after: {failure_text(node)}"
         case NodeState.SKIPPED:
             return one_line(node.reason.message) if node.reason is not None else ""
         case NodeState.WAITING:
@@ -181,5 +179,5 @@ def _waits_for(run: Run, name: str) -> str:
 
 def _unfinished(run: Run, name: str) -> Iterator[str]:
     for source in run.graph.upstream[name]:
-        if run[source].state is not NodeState.SUCCEEDED:
+        if not run[source].has_result:
             yield source

@@ -35,6 +35,7 @@ NODE_LOOKS: Mapping[NodeState, Look] = MappingProxyType(
         NodeState.QUEUED: Look("○", "queued", BLUE, "blue", hollow=True),
         NodeState.RUNNING: Look("▶", "running", BLUE, "blue"),
         NodeState.BACKING_OFF: Look("!", "backing off", AMBER, "yellow"),
+        NodeState.IN_DOUBT: Look("?", "in doubt", AMBER, "yellow"),
         NodeState.SUCCEEDED: Look("✓", "succeeded", GREEN, "green"),
         NodeState.FAILED: Look("✕", "failed", RED, "red"),
         NodeState.CANCELLED: Look("■", "cancelled", GREY, "bright_black"),

@@ -20,6 +20,9 @@ from nbflow.core.view import RunView
 from nbflow.drawing.lines import REASON_LENGTH, failure_text
 from nbflow.drawing.words import duration, one_line
 
+#: States in which an attempt is over, though its node is not.
+_OVER_FOR_NOW = frozenset({NodeState.BACKING_OFF, NodeState.IN_DOUBT})
+
 
 class _Told(msgspec.Struct, frozen=True):
     """What has been told of a node."""
@@ -115,7 +118,7 @@ def _missed_attempts(told: _Told, node: NodeRun) -> Iterator[_Line]:
 def _has_end(node: NodeRun) -> bool:
     """Whether the present attempt, or a node without one, has come to an end."""
     lost = node.state is NodeState.READY and node.attempt > 0
-    return node.state in ENDED or node.state is NodeState.BACKING_OFF or lost
+    return node.state in ENDED or node.state in _OVER_FOR_NOW or lost
 
 
 def _end(told: _Told, node: NodeRun, now: float) -> Iterator[_Line]:
@@ -141,6 +144,8 @@ def _ending(node: NodeRun, at: float) -> Iterator[_Line]:
             yield _Line(
                 at, f"attempt {node.attempt} lost, runs again: {failure_text(node, REASON_LENGTH)}"
             )
+        case NodeState.IN_DOUBT:
+            yield _Line(at, f"in doubt, waits for a decision: {failure_text(node, REASON_LENGTH)}")
         case NodeState.FAILED | NodeState.BACKING_OFF | NodeState.READY if node.reason is not None:
             yield _Line(at, f"failed{took}: {failure_text(node, REASON_LENGTH)}")
         case _:

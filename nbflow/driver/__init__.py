@@ -6,6 +6,6 @@ The loop knows ports, not adapters, and can live in the user's process or any ot
 """
 
 from nbflow.driver.driver import Driver
-from nbflow.driver.surroundings import Surroundings
+from nbflow.driver.surroundings import Resumption, Surroundings
 
-__all__ = ["Driver", "Surroundings"]
+__all__ = ["Driver", "Resumption", "Surroundings"]

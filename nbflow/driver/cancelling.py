@@ -47,7 +47,7 @@ def cancel_without_driver(
     ledger.record(ev.RunClaimed(by))
     for event in doubts_settled(run, store):
         ledger.record(event)
-        if isinstance(event, ev.AttemptLost):
+        if isinstance(event, (ev.AttemptLost, ev.AttemptInDoubt)):
             finish_notebook(run, Unfinished(event), clock())
     ledger.record(ev.CancelRequested(by))
     while (command := ledger.next_command()) is not None:

@@ -8,8 +8,11 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
+
+from nbflow.core.decisions import Decision
 from nbflow.core.errors import NbflowError
-from nbflow.driver.stimuli import CancelAsked, LeaseLost, Stimulus
+from nbflow.driver.stimuli import CancelAsked, Decided, LeaseLost, Stimulus
 from nbflow.ports import Journal, Signal
 
 #: How long a driver may be silent before another may take its run over, in seconds.
@@ -61,15 +64,23 @@ class Keeper:
             while True:
                 await asyncio.sleep(SIGNAL_POLL_S)
                 for signal in await loop.run_in_executor(self._writer, self._look):
-                    if signal.kind == "cancel" and signal.id not in self._seen:
+                    if signal.id not in self._seen:
                         self._seen.add(signal.id)
-                        self._put(CancelAsked(signal.by, signal.id))
+                        self._hear(signal)
         except NbflowError as error:
             self._put(LeaseLost(error))
 
+    def _hear(self, signal: Signal) -> None:
+        if signal.kind == "cancel":
+            self._put(CancelAsked(signal.by, signal.id))
+        elif signal.kind == "decide":
+            decision = msgspec.json.decode(signal.body, type=Decision)
+            self._put(Decided(decision, signal.id))
+
     def _look(self) -> list[Signal]:
         now = self._clock()
-        if now >= self._renew_at:
+        # Also when the clock has been set back: the lease would end by the new one long before.
+        if not self._renew_at - LEASE_TTL_S / 3 <= now < self._renew_at:
             self._journal.renew(self._run, self._epoch, now=now, ttl_s=LEASE_TTL_S)
             self._renew_at = now + LEASE_TTL_S / 3
         return self._journal.signals(self._run)

@@ -5,6 +5,7 @@ from typing import TypeAlias
 import msgspec
 
 from nbflow.core.attempts import Report
+from nbflow.core.decisions import Decision
 from nbflow.core.ids import AttemptId
 
 
@@ -19,6 +20,13 @@ class CancelAsked(msgspec.Struct, frozen=True):
     """Someone wants the run cancelled. `signal` is the journal's request, if it came that way."""
 
     by: str
+    signal: int | None = None
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """Someone has decided about a node in doubt. `signal` as of `CancelAsked`."""
+
+    decision: Decision
     signal: int | None = None
 
 
@@ -40,4 +48,6 @@ class LeaseLost(msgspec.Struct, frozen=True):
     error: Exception
 
 
-Stimulus: TypeAlias = Report | RetryTimer | CancelAsked | StopAsked | StopOverdue | LeaseLost
+Stimulus: TypeAlias = (
+    Report | RetryTimer | CancelAsked | Decided | StopAsked | StopOverdue | LeaseLost
+)

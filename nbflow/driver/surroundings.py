@@ -1,8 +1,12 @@
 """What a driver is given to work with."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from nbflow.ports import ArtifactStore, Cluster, Journal
+from nbflow.core.events import FlowChanged
+from nbflow.core.results import Result
+from nbflow.core.resuming import Wish
+from nbflow.ports import ArtifactStore, Cluster, Journal, ResultCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,12 @@ class Surroundings:
         Whether workers reach the store themselves; else bytes travel with tasks and outcomes.
     slots
         How many attempts the cluster runs at once, about.
+    cache
+        Results of earlier runs; None is never to ask for any.
+    digest_of_files
+        Digests the files that a node is declared to read, given their paths and patterns.
+    seeds
+        Results of the run from which this one was forked, by key.
     """
 
     journal: Journal
@@ -24,3 +34,22 @@ class Surroundings:
     cluster: Cluster
     shares_store: bool
     slots: int
+    cache: ResultCache | None = None
+    digest_of_files: Callable[[Sequence[str]], str] = lambda _: ""
+    seeds: Mapping[str, Result] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """How a run that has begun before is to go on.
+
+    Parameters
+    ----------
+    change
+        Another definition, if there is one.
+    wish
+        What is to run besides what has to.
+    """
+
+    change: FlowChanged | None = None
+    wish: Wish = Wish()

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from nbflow.core import events as ev
-from nbflow.core.attempts import AttemptTask, Outcome
+from nbflow.core.attempts import AttemptTask, Checkpointed, Outcome
 from nbflow.core.ids import AttemptId
 from nbflow.core.machine import Run, resolve_params
 from nbflow.core.spec import NotebookCode
@@ -63,6 +63,8 @@ class TaskMaker:
         self._shares_store = shares_store
         self._prepared: dict[AttemptId, AttemptTask] = {}
         self._received: list[Outcome] = []
+        #: Bytes of checkpoints that came from workers which do not share the store.
+        self._carried: dict[str, bytes] = {}
 
     def prepare(self, run: Run, attempt: AttemptId) -> ev.AttemptFailed | None:
         """Make the task of `attempt`; return the failure if its parameters cannot be resolved."""
@@ -93,6 +95,9 @@ class TaskMaker:
             resources=node.policy.resources,
             store=self._store.ref,
             notebook_path=path,
+            checkpoint=run[attempt.node].checkpoint,
+            checkpoint_s=node.policy.checkpoint_s,
+            careful=node.policy.effect == "at_most_once",
             heard=self._heard,
         )
         return None
@@ -110,6 +115,10 @@ class TaskMaker:
         if outcome.carried:
             self._received.append(outcome)
 
+    def received_checkpoint(self, report: Checkpointed) -> None:
+        """Keep a checkpoint's bytes for `store_received`."""
+        self._carried.update(report.carried)
+
     async def store_received(self) -> None:
         """Make the bytes that came with outcomes durable.
 
@@ -118,15 +127,21 @@ class TaskMaker:
         nbflow.core.errors.ArtifactError
             If the store cannot be written.
         """
+        loop = asyncio.get_running_loop()
+        if self._carried:
+            carried, self._carried = self._carried, {}
+            for data in carried.values():
+                await loop.run_in_executor(self._writer, self._store.put, data, "file")
         if self._received:
             received, self._received = self._received, []
-            loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._writer, self._unpack, received)
 
     def _packed(self, task: AttemptTask) -> AttemptTask:
         digests = {task.code.digest}
         for value in task.params.values():
             digests.update(artifact.digest for artifact in artifacts_in(value))
+        if task.checkpoint is not None:
+            digests.update((task.checkpoint.namespace.digest, task.checkpoint.notebook.digest))
         carried = {digest: self._store.get(digest) for digest in sorted(digests)}
         return msgspec.structs.replace(task, carried=carried)
 

@@ -23,7 +23,7 @@ _ERRORS = {"worker_lost": "WorkerLost", "driver_lost": "DriverLost"}
 class Unfinished(msgspec.Struct, frozen=True):
     """An attempt of which nobody will hear any more; `progress` is the last that was heard."""
 
-    lost: ev.AttemptLost | ev.AttemptFailed
+    lost: ev.AttemptLost | ev.AttemptFailed | ev.AttemptInDoubt
     progress: Progress | None = None
 
 

@@ -2,24 +2,26 @@
 
 The type and version stand beside the body so that a program can tell an event that it does
 not know yet from one that is damaged: the first asks for an upgrade, the
-second names the place.
+second names the place. Bodies of former versions are brought up to date as they are read;
+they stay in the journal as they were written.
 """
 
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 
 from nbflow.core.errors import JournalError, NewerSchema
-from nbflow.core.events import VERSION, Event
+from nbflow.core.events import Event
+from nbflow.journal.versions import HISTORY, Versions
 
 _ENCODER = msgspec.json.Encoder()
+_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 #: One decoder a type: each also refuses a body whose own tag is another's.
-_DECODERS: dict[str, msgspec.json.Decoder[Event]] = {
-    kind.__name__: msgspec.json.Decoder(kind) for kind in get_args(Event)
-}
+_DECODERS = {name: msgspec.json.Decoder(kind) for name, kind in _TYPES.items()}
+_PLAIN = msgspec.json.Decoder(dict[str, Any])
 
 #: Names of all events that this program can read.
-KNOWN_TYPES = frozenset(_DECODERS)
+KNOWN_TYPES = frozenset(_TYPES)
 
 
 def encode(event: Event) -> bytes:
@@ -41,7 +43,7 @@ def encode(event: Event) -> bytes:
         ) from error
 
 
-def decode(kind: str, version: int, body: bytes, place: str) -> Event:
+def decode(kind: str, version: int, body: bytes, place: str, versions: Versions = HISTORY) -> Event:
     """Return the event of type `kind` whose body is `body`.
 
     Parameters
@@ -50,6 +52,8 @@ def decode(kind: str, version: int, body: bytes, place: str) -> Event:
         As they were stored.
     place
         Where they were stored, for messages: the file, run and seq.
+    versions
+        Which versions there are.
 
     Raises
     ------
@@ -58,15 +62,19 @@ def decode(kind: str, version: int, body: bytes, place: str) -> Event:
     JournalError
         If the body is damaged.
     """
-    decoder = _DECODERS.get(kind)
-    if decoder is None or version > VERSION:
+    current = versions.of(kind)
+    if kind not in _TYPES or version > current:
+        known = f"knows it up to version {current}" if kind in _TYPES else "does not know it"
         raise NewerSchema(
             f"{place}: {kind} (version {version}) was written by a newer nbflow; "
-            f"this one knows events up to version {VERSION}. Upgrade nbflow to read this run"
+            f"this one {known}. Upgrade nbflow to read this run"
         )
     try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if version == current:
+            return _DECODERS[kind].decode(body)
+        return msgspec.convert(versions.raised(kind, version, _PLAIN.decode(body)), _TYPES[kind])
+    except (msgspec.DecodeError, UnicodeDecodeError, LookupError) as error:
+        # LookupError: an upcaster misses what the body of that version always had.
         raise JournalError(
             f"{place}: the body of {kind} is damaged: {error}. "
             "Restore the journal from a backup; records before this one are intact"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from nbflow.core.errors import JournalError, LostLease, RunExists, RunHeld, UnknownRun
 from nbflow.core.events import Record
-from nbflow.ports import RunRow
+from nbflow.ports import MAX_LEASE_S, RunRow
 
 
 def unknown(run: str, place: str) -> UnknownRun:
@@ -52,6 +52,22 @@ def misplaced(row: RunRow, first_seq: int) -> JournalError:
     )
 
 
+def missing(place: str, run: str, seq: int, evidence: str) -> JournalError:
+    """A record is not there."""
+    return JournalError(
+        f"{place}, run {run}, seq {seq}: the record is missing ({evidence}). "
+        "Restore the journal from a backup; records before this one are intact"
+    )
+
+
+def damaged_row(run: str, place: str) -> JournalError:
+    """The run's row is not as it was written."""
+    return JournalError(
+        f"{place}, run {run}: its row in the list of runs is damaged. Restore the journal from a "
+        "backup; `nbflow verify` looks at its records, and removing the run frees the others of it"
+    )
+
+
 def check_batch(run: str, epoch: int, records: Sequence[Record]) -> None:
     """Refuse records that are not consecutive ones of `run` under `epoch`.
 
@@ -66,3 +82,38 @@ def check_batch(run: str, epoch: int, records: Sequence[Record]) -> None:
                 f"run {run}: expected a record with seq {seq} and epoch {epoch}, got "
                 f"{record.type} of run {record.run} with seq {record.seq} and epoch {record.epoch}"
             )
+
+
+def check_history(row: RunRow, records: Sequence[Record]) -> None:
+    """Refuse records that are not the whole history that `row` tells of.
+
+    Raises
+    ------
+    JournalError
+        If they are not; nothing can be restored then.
+    """
+    epoch = 0
+    for seq, record in enumerate(records, 1):
+        if (record.run, record.seq) != (row.id, seq) or record.epoch < epoch:
+            raise JournalError(
+                f"run {row.id}: expected a record with seq {seq} and an epoch from {epoch} on, got "
+                f"{record.type} of run {record.run} with seq {record.seq} and epoch {record.epoch}"
+            )
+        epoch = record.epoch
+    if not records or row.last_seq != len(records) or row.epoch < epoch:
+        raise JournalError(
+            f"run {row.id}: {len(records)} records up to epoch {epoch} are not the history of a "
+            f"run that ends at seq {row.last_seq} of epoch {row.epoch}"
+        )
+
+
+def check_ttl(ttl_s: float) -> None:
+    """Refuse a lease of no time, or of more than any is granted for.
+
+    Raises
+    ------
+    ValueError
+        If `ttl_s` is such.
+    """
+    if not 0 < ttl_s <= MAX_LEASE_S:
+        raise ValueError(f"a lease lasts up to {MAX_LEASE_S:g} s, not {ttl_s:g} s")

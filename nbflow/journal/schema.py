@@ -1,8 +1,10 @@
 """The tables, and the version that says who may read them.
 
-Portable SQL: nothing here is SQLite's own. A journal of an older version is
-migrated when it is opened; one of a newer version is refused. This is version 1, so
-there is nothing to migrate from yet.
+Portable SQL: nothing here is one database's own. A journal of an older version is migrated
+when it is opened, in one transaction; one of a newer version is refused.
+
+`checksum` seals the columns of a row that never change (see `seals`). What does change, in
+`runs`, is checked against the records: they count up to `last_seq`, under epochs up to `epoch`.
 """
 
 from sqlalchemy import (
@@ -18,16 +20,18 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    update,
 )
 
 from nbflow.core.errors import JournalError, NewerSchema
+from nbflow.journal.migrations import MIGRATIONS
 
-#: Version of the tables below.
-SCHEMA_VERSION = 1
+#: Version of the tables below. A new one needs a migration, and a golden journal.
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
-#: Facts about the file itself: `schema` is its version.
+#: Facts about the journal itself: `schema` is its version.
 meta = Table(
     "nbflow_meta",
     metadata,
@@ -46,9 +50,12 @@ runs = Table(
     Column("last_seq", Integer, nullable=False),
     Column("holder", String, nullable=False),
     Column("lease_until", Float, nullable=False),
+    #: Of `id`, `flow` and `created_at`.
+    Column("checksum", LargeBinary, nullable=False),
 )
 
-#: The log. Rows are only ever inserted. `node` and `attempt` repeat the body, for queries.
+#: The log. Rows are only ever inserted, or removed with their run. `node` and `attempt` repeat
+#: the body, for queries; `reference` is the artifact that a large body has become.
 events = Table(
     "events",
     metadata,
@@ -61,6 +68,9 @@ events = Table(
     Column("attempt", Integer),
     Column("at", Float, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("reference", String),
+    #: Of all columns before.
+    Column("checksum", LargeBinary, nullable=False),
 )
 
 #: Requests to a run's driver; `consumed_epoch` says which driver took it up.
@@ -72,6 +82,9 @@ signals = Table(
     Column("kind", String, nullable=False),
     Column("by", String, nullable=False),
     Column("at", Float, nullable=False),
+    Column("body", String, nullable=False),
+    #: Of `run`, `kind`, `by`, `at` and `body`.
+    Column("checksum", LargeBinary, nullable=False),
     Column("consumed_epoch", Integer),
     Index("signals_of_run", "run"),
     # An id is never used twice, even if rows are dropped one day.
@@ -79,26 +92,30 @@ signals = Table(
 )
 
 
-def is_prepared(connection: Connection, place: str) -> bool:
-    """Whether the tables exist, in a version that this program can use.
+def version_of(connection: Connection, place: str) -> int | None:
+    """Return the version of the tables that are there; None if there are none.
 
     Raises
     ------
     NewerSchema
-        If they are of a newer version.
+        If it is newer than this program's.
     JournalError
         If the database belongs to some other program.
     """
     tables = inspect(connection).get_table_names()
-    if not tables:
-        return False
     if meta.name not in tables:
-        raise JournalError(
-            f"{place} is a database, but not a journal of nbflow (its tables: "
-            f"{', '.join(sorted(tables)[:5])}). Move it away, or choose another home"
-        )
+        # A server's database may be shared with others; a file may not.
+        shared = connection.dialect.name != "sqlite"
+        foreign = sorted(set(tables) & set(metadata.tables) if shared else tables)
+        if foreign:
+            raise JournalError(
+                f"{place} is a database, but not a journal of nbflow (its tables: "
+                f"{', '.join(foreign[:5])}). Leave it to its owner, and choose another home, or "
+                "on a server another database or schema"
+            )
+        return None
     text = connection.scalar(select(meta.c.value).where(meta.c.name == "schema"))
-    if text is None or not text.isdigit():
+    if not isinstance(text, str) or not text.isdecimal() or not int(text):
         raise JournalError(
             f"{place}: its schema version reads {text!r}. Restore the journal from a backup"
         )
@@ -107,10 +124,20 @@ def is_prepared(connection: Connection, place: str) -> bool:
             f"{place} was written by a newer nbflow: its schema is version {text}, and "
             f"this program knows up to version {SCHEMA_VERSION}. Upgrade nbflow to use this home"
         )
-    return True
+    return int(text)
 
 
-def create(connection: Connection) -> None:
-    """Create the tables, within the caller's transaction."""
-    metadata.create_all(connection, checkfirst=False)
-    connection.execute(insert(meta), {"name": "schema", "value": str(SCHEMA_VERSION)})
+def bring_up(connection: Connection, place: str) -> None:
+    """Create the tables, or migrate older ones, within the caller's transaction.
+
+    The caller holds a lock that keeps other openers out, so that of several processes one does it.
+    """
+    version = version_of(connection, place)
+    if version is None:
+        metadata.create_all(connection, checkfirst=False)
+        connection.execute(insert(meta), {"name": "schema", "value": str(SCHEMA_VERSION)})
+        return
+    for step in range(version, SCHEMA_VERSION):
+        MIGRATIONS[step](connection)
+    current = update(meta).where(meta.c.name == "schema").values(value=str(SCHEMA_VERSION))
+    connection.execute(current)

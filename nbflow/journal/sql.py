@@ -1,13 +1,12 @@
 """`SqlJournal`: the journal in an SQL database.
 
-One connection writes, under a lock, because SQLite has one write lock per
-file anyway, and an append must not pay for opening a connection. Reads open their own
-and fetch page by page, so that a slow or abandoned reader holds back no checkpoint.
+What each call does within its transaction; how one comes about is the database's affair. An
+append is one conditional update and one insert. All other writers lock the run's row
+first, and decide by what they then read: SQLite has one write lock for all, a
+server one for each row.
 """
 
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,34 +14,27 @@ from typing import Any, Self
 from sqlalchemy import (
     Connection,
     Dialect,
-    Engine,
-    Row,
+    and_,
     bindparam,
-    exists,
+    delete,
     insert,
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.expression import Executable
 
-from nbflow.core.errors import JournalError
-from nbflow.core.events import VERSION, Event, Record
-from nbflow.journal import codec, refusals, schema, sqlite
+from nbflow.core.errors import JournalError, UnknownRun
+from nbflow.core.events import Event, Record
+from nbflow.journal import locations, postgres, reading, refusals, verifying
+from nbflow.journal.database import Database
+from nbflow.journal.envelope import Envelopes, Overflow
+from nbflow.journal.index import Index, change, sealed
 from nbflow.journal.schema import events, runs, signals
-from nbflow.ports import Journal, RunRow, Signal
+from nbflow.journal.seals import fits, seal
+from nbflow.journal.sqlite import SqliteFile
+from nbflow.ports import Damage, Journal, RunRow, Signal
 
-#: Records that a reader fetches at a time.
-_PAGE = 1000
-
-_ROW = select(
-    runs.c.id,
-    runs.c.flow,
-    runs.c.created_at,
-    runs.c.epoch,
-    runs.c.last_seq,
-    runs.c.holder,
-    runs.c.lease_until,
-)
 _ADVANCE = (
     update(runs)
     .where(
@@ -55,38 +47,51 @@ _ADVANCE = (
 
 
 class SqlJournal(Journal):
-    """All runs of one home, in one SQLite file. Use `open`.
+    """All runs of one home, in an SQLite file or a PostgreSQL database. Use `open`.
 
     Parameters
     ----------
-    engine
-        Where the database is; its tables exist.
-    place
-        The file, for messages.
+    database
+        Where the tables are.
+    overflow
+        Where large events go; see `Envelopes`.
     """
 
-    def __init__(self, engine: Engine, place: str) -> None:
-        self._engine = engine
-        self._place = place
-        self._writer = engine.connect()
-        self._lock = threading.Lock()
-        self._advance = _Prepared(_ADVANCE, engine.dialect)
-        self._insert = _Prepared(insert(events), engine.dialect)
+    def __init__(self, database: Database, overflow: Overflow | None = None) -> None:
+        self._database = database
+        self._place = database.place
+        self._envelopes = Envelopes(database.place, overflow)
+        self._index = Index(database.place)
+        names = ("new", "run", "of_epoch", "old")
+        self._advance = _prepared(_ADVANCE, database.dialect, names)
+        self._insert = _prepared(insert(events), database.dialect, events.c.keys())
 
     @classmethod
     def open(
-        cls, where: str | Path, *, create: bool = True, busy_timeout_s: float = 5.0
+        cls,
+        where: str | Path,
+        *,
+        create: bool = True,
+        busy_timeout_s: float = 5.0,
+        overflow: Overflow | None = None,
+        allow_network: bool = False,
     ) -> "SqlJournal":
-        """Open the journal at `where`, and create it if need be.
+        """Open the journal at `where`; create it, or bring it up to date, if need be.
+
+        A file that may not be written is opened for reading.
 
         Parameters
         ----------
         where
-            A file, or an SQLAlchemy URL (``sqlite:////folder/journal.db``).
+            A file, or a URL (``sqlite:////folder/journal.db``, ``postgresql://host/name``).
         create
             Whether to create a missing journal, with its folder. If not, a missing one is an error.
         busy_timeout_s
             How long to wait for another process that is writing, in seconds.
+        overflow
+            Where events go that are too large for a database; None keeps them in it.
+        allow_network
+            Whether a file may lie on a network file system: only one machine uses it then.
 
         Raises
         ------
@@ -96,19 +101,18 @@ class SqlJournal(Journal):
         NewerSchema
             If a newer nbflow has written it.
         """
-        path = sqlite.path_of(where)
-        if not create and not path.exists():
-            raise JournalError(
-                f"there is no journal at {path}: nothing has run here yet. "
-                "Start a flow with `nbflow run`, or name another home with --home"
+        location = locations.location_of(where)
+        database: Database
+        if isinstance(location, Path):
+            database = SqliteFile.open(
+                location,
+                create=create,
+                busy_timeout_s=busy_timeout_s,
+                allow_network=allow_network,
             )
-        _make_folder(path.parent)
-        place = f"journal {path}"
-        engine = sqlite.open_engine(path, busy_timeout_s)
-        with sqlite.explained(place):
-            with engine.connect() as connection:
-                _prepare(connection, place)
-            return cls(engine, place)
+        else:
+            database = postgres.Server.open(location, create=create, busy_timeout_s=busy_timeout_s)
+        return cls(database, overflow)
 
     def __enter__(self) -> Self:
         return self
@@ -124,14 +128,13 @@ class SqlJournal(Journal):
     def create(self, run: str, event: Event, *, flow: str, at: float) -> Record:
         """Add a run with its first event; see `Journal.create`."""
         record = Record(run, 1, 0, at, event)
-        body = self._insert.bind(_columns(record))
-        row = RunRow(id=run, flow=flow, created_at=at, epoch=0, last_seq=1)
-        with self._writing() as connection:
-            if _find(connection, run) is not None:
-                raise refusals.exists(run, self._place)
-            connection.execute(insert(runs), _columns_of_run(row))
-            connection.exec_driver_sql(self._insert.sql, body)
+        self._add(RunRow(id=run, flow=flow, created_at=at, epoch=0, last_seq=1), [record])
         return record
+
+    def restore(self, row: RunRow, records: Sequence[Record]) -> None:
+        """Add a run with its whole history; see `Journal.restore`."""
+        refusals.check_history(row, records)
+        self._add(row, records)
 
     def claim(self, run: str, holder: str, *, now: float, ttl_s: float) -> int:
         """Take the run's lease; see `Journal.claim`.
@@ -139,29 +142,33 @@ class SqlJournal(Journal):
         Even `holder` itself is refused while its lease is good: two handles in one
         process are two drivers.
         """
-        free = (runs.c.holder == "") | (runs.c.lease_until <= now)
-        taken = (
-            update(runs)
-            .where(runs.c.id == run, free)
-            .values(epoch=runs.c.epoch + 1, holder=holder, lease_until=now + ttl_s)
-        )
-        with self._writing() as connection:
-            won = connection.execute(taken).rowcount == 1
-            row = self._existing(connection, run)
-            if not won:
+        refusals.check_ttl(ttl_s)
+
+        def work(connection: Connection) -> int:
+            row = self._index.locked(connection, run)
+            if row.is_held(now):
                 raise refusals.held(row, now)
-        return row.epoch
+            epoch = row.epoch + 1
+            change(connection, run, epoch=epoch, holder=holder, lease_until=now + ttl_s)
+            return epoch
+
+        def done(connection: Connection, epoch: int) -> bool:
+            row = self._index.locked(connection, run)
+            return (row.epoch, row.holder) == (epoch, holder)
+
+        return self._database.write(work, done)
 
     def renew(self, run: str, epoch: int, *, now: float, ttl_s: float) -> None:
         """Extend the lease; see `Journal.renew`. A lease that was given back is lost, too."""
-        extended = (
-            update(runs)
-            .where(runs.c.id == run, runs.c.epoch == epoch, runs.c.holder != "")
-            .values(lease_until=now + ttl_s)
-        )
-        with self._writing() as connection:
-            if connection.execute(extended).rowcount != 1:
-                raise refusals.lost(self._existing(connection, run), epoch)
+        refusals.check_ttl(ttl_s)
+
+        def work(connection: Connection) -> None:
+            row = self._index.locked(connection, run)
+            if row.epoch != epoch or not row.holder:
+                raise refusals.lost(row, epoch)
+            change(connection, run, lease_until=now + ttl_s)
+
+        self._database.write(work)
 
     def release(self, run: str, epoch: int) -> None:
         """Give the lease back; see `Journal.release`."""
@@ -170,8 +177,11 @@ class SqlJournal(Journal):
             .where(runs.c.id == run, runs.c.epoch == epoch)
             .values(holder="", lease_until=0.0)
         )
-        with self._writing() as connection:
+
+        def work(connection: Connection) -> None:
             connection.execute(freed)
+
+        self._database.write(work)
 
     def append(self, run: str, epoch: int, records: Sequence[Record]) -> None:
         """Append in one transaction; see `Journal.append`.
@@ -186,18 +196,25 @@ class SqlJournal(Journal):
         if not records:
             return
         refusals.check_batch(run, epoch, records)
-        # Encoded before the lock is taken: the write lock is every process's.
-        rows = [self._insert.bind(_columns(record)) for record in records]
+        # Made before any lock is taken: the lock is every process's, the work is not.
+        rows = [self._envelopes.row(record) for record in records]
         first, last = records[0].seq, records[-1].seq
-        step = self._advance.bind({"run": run, "of_epoch": epoch, "old": first - 1, "new": last})
-        with self._writing() as connection:
+        step = (last, run, epoch, first - 1)
+
+        def work(connection: Connection) -> None:
             # The fence: a driver that was replaced changes no row, whatever it believes.
-            if connection.exec_driver_sql(self._advance.sql, step).rowcount != 1:
-                row = self._existing(connection, run)
+            if connection.exec_driver_sql(self._advance, step).rowcount != 1:
+                row = self._index.locked(connection, run)
                 if row.epoch != epoch:
                     raise refusals.lost(row, epoch)
                 raise refusals.misplaced(row, first)
-            connection.exec_driver_sql(self._insert.sql, rows)
+            connection.exec_driver_sql(self._insert, rows)
+
+        def done(connection: Connection, _: None) -> bool:
+            self._index.locked(connection, run)
+            return _holds(connection, rows)
+
+        self._database.write(work, done)
 
     def read(self, run: str, after_seq: int = 0) -> Iterator[Record]:
         """Yield the run's records in order; see `Journal.read`.
@@ -209,181 +226,179 @@ class SqlJournal(Journal):
         JournalError
             On the way, where a record is missing or damaged.
         """
-        return self._records(run, after_seq, self.row(run).last_seq)
+        return reading.records(self._database, self._envelopes, self.row(run), after_seq)
 
     def row(self, run: str) -> RunRow:
         """Return the run's row; see `Journal.row`."""
-        with self._reading() as connection:
-            return self._existing(connection, run)
+        return self._database.read(lambda connection: self._index.row(connection, run))
 
     def rows(self) -> list[RunRow]:
         """Return all runs, oldest first."""
-        with self._reading() as connection:
-            found = connection.execute(_ROW.order_by(runs.c.created_at, runs.c.id)).all()
-        return [RunRow(*row) for row in found]
+        return self._database.read(self._index.rows)
 
-    def signal(self, run: str, kind: str, by: str, *, at: float) -> None:
+    def references(self, run: str) -> Iterator[str]:
+        """Yield the digests of artifacts that hold large events; see `Journal.references`."""
+        large = select(events.c.reference).where(
+            events.c.run == run, events.c.reference.is_not(None)
+        )
+
+        def work(connection: Connection) -> Sequence[str]:
+            self._index.row(connection, run)
+            return connection.execute(large).scalars().all()
+
+        return iter(self._database.read(work))
+
+    def verify(self, run: str) -> Iterator[Damage]:
+        """Yield every fault of what is held of the run; see `Journal.verify`.
+
+        Raises
+        ------
+        UnknownRun
+            At once, if there is no such run.
+        """
+        return verifying.damages(run, self._database, self._envelopes, self._index)
+
+    def faults(self) -> list[str]:
+        """Return what is wrong with the database as a whole, by which any run may lack something.
+
+        `verify` looks at what is there of a run. Only the database's own structure tells that a
+        run, or a request to one, is not listed any more.
+        """
+        return self._database.faults()
+
+    def remove(self, run: str, *, now: float) -> None:
+        """Forget a run that nobody holds, damaged or not; see `Journal.remove`."""
+
+        def work(connection: Connection) -> None:
+            row = self._index.locked_as_it_is(connection, run)
+            if row.is_held(now):
+                raise refusals.held(row, now)
+            connection.execute(delete(signals).where(signals.c.run == run))
+            connection.execute(delete(events).where(events.c.run == run))
+            connection.execute(delete(runs).where(runs.c.id == run))
+
+        def done(connection: Connection, _: None) -> bool:
+            try:
+                self._index.locked_as_it_is(connection, run)
+            except UnknownRun:
+                return True
+            return False
+
+        self._database.write(work, done)
+
+    def signal(self, run: str, kind: str, by: str, *, at: float, body: str = "") -> None:
         """Leave a request for the run's driver; `UnknownRun` if there is no such run."""
-        with self._writing() as connection:
-            self._existing(connection, run)
-            connection.execute(insert(signals), {"run": run, "kind": kind, "by": by, "at": at})
+        columns = {"run": run, "kind": kind, "by": by, "at": float(at), "body": body}
+        row = {**columns, "checksum": seal(*columns.values())}
+        same = select(signals.c.id).where(*[signals.c[name] == columns[name] for name in columns])
+
+        def work(connection: Connection) -> None:
+            self._index.locked(connection, run)
+            connection.execute(insert(signals), row)
+
+        def done(connection: Connection, _: None) -> bool:
+            self._index.locked(connection, run)
+            return connection.execute(same).first() is not None
+
+        self._database.write(work, done)
 
     def signals(self, run: str) -> list[Signal]:
         """Return requests that no driver has consumed, oldest first."""
         waiting = (
-            select(signals.c.id, signals.c.kind, signals.c.by, signals.c.at)
+            select(
+                signals.c.id,
+                signals.c.run,
+                signals.c.kind,
+                signals.c.by,
+                signals.c.at,
+                signals.c.body,
+                signals.c.checksum,
+            )
             .where(signals.c.run == run, signals.c.consumed_epoch.is_(None))
             .order_by(signals.c.id)
         )
-        with self._reading() as connection:
-            return [Signal(*row) for row in connection.execute(waiting).all()]
+        found = self._database.read(lambda connection: connection.execute(waiting).all())
+        for row in found:
+            if not fits(row.checksum, *row[1:-1]):
+                raise JournalError(
+                    f"{self._place}, run {run}, signal {row.id}: the request is damaged (its "
+                    "checksum does not fit). Restore the journal from a backup"
+                )
+        return [Signal(row.id, row.kind, row.by, row.at, row.body) for row in found]
 
     def consume(self, run: str, epoch: int, signal: int) -> None:
         """Mark a request as taken up; `LostLease` if `epoch` is no longer the run's."""
-        driver = exists().where(runs.c.id == run, runs.c.epoch == epoch)
-        taken = (
-            update(signals)
-            .where(
-                signals.c.run == run,
-                signals.c.id == signal,
-                signals.c.consumed_epoch.is_(None),
-                driver,
-            )
-            .values(consumed_epoch=epoch)
-        )
-        with self._writing() as connection:
-            if connection.execute(taken).rowcount == 1:
-                return
-            row = self._existing(connection, run)
+        this = and_(signals.c.run == run, signals.c.id == signal)
+        taken = update(signals).where(this, signals.c.consumed_epoch.is_(None))
+        taker = select(signals.c.consumed_epoch).where(this)
+
+        def work(connection: Connection) -> None:
+            row = self._index.locked(connection, run)
             if row.epoch != epoch:
                 raise refusals.lost(row, epoch)
-            raise JournalError(f"run {run}: there is no waiting signal {signal} in {self._place}")
+            if connection.execute(taken.values(consumed_epoch=epoch)).rowcount != 1:
+                raise JournalError(
+                    f"run {run}: there is no waiting signal {signal} in {self._place}"
+                )
+
+        def done(connection: Connection, _: None) -> bool:
+            self._index.locked(connection, run)
+            return connection.scalar(taker) == epoch
+
+        self._database.write(work, done)
 
     def close(self) -> None:
-        """Checkpoint and let go of the file; a second call does nothing."""
-        with self._lock, sqlite.explained(self._place):
-            if self._writer.closed:
-                return
-            with closing(self._writer):
-                sqlite.checkpoint(self._writer)
+        """Let go of the database; a second call does nothing."""
+        self._database.close()
 
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._lock, sqlite.explained(self._place):
-            self._check_open()
-            with self._writer.begin():
-                sqlite.begin_writing(self._writer)
-                yield self._writer
+    def _add(self, row: RunRow, records: Sequence[Record]) -> None:
+        """Add a run, held by nobody, with all its records."""
+        columns = sealed(row)
+        rows = [self._envelopes.row(record) for record in records]
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        self._check_open()
-        with sqlite.explained(self._place), self._engine.connect() as connection:
-            yield connection
+        def work(connection: Connection) -> None:
+            try:
+                connection.execute(insert(runs), columns)
+            except IntegrityError as error:
+                raise refusals.exists(row.id, self._place) from error
+            connection.exec_driver_sql(self._insert, rows)
 
-    def _check_open(self) -> None:
-        if self._writer.closed:
-            raise JournalError(f"{self._place} has been closed. Open it again")
+        def done(connection: Connection, _: None) -> bool:
+            # There is no row to lock yet; but to insert it again waits for the earlier one.
+            trial = connection.begin_nested()
+            try:
+                connection.execute(insert(runs), columns)
+            except IntegrityError:
+                trial.rollback()
+                return _holds(connection, rows)
+            trial.rollback()
+            return False
 
-    def _existing(self, connection: Connection, run: str) -> RunRow:
-        row = _find(connection, run)
-        if row is None:
-            raise refusals.unknown(run, self._place)
-        return row
-
-    def _records(self, run: str, after_seq: int, last_seq: int) -> Iterator[Record]:
-        seq = after_seq
-        while True:
-            page = self._page(run, seq)
-            for row in page:
-                seq += 1
-                if row.seq != seq:
-                    raise self._gap(run, seq, f"the next one is {row.seq}")
-                event = codec.decode(row.type, row.version, row.body, self._at(run, seq))
-                yield Record(run, seq, row.epoch, row.at, event)
-            if len(page) < _PAGE:
-                break
-        # Appended since then is welcome; fewer than the index counted is damage.
-        if seq < last_seq:
-            raise self._gap(run, seq + 1, f"its index counts {last_seq}")
-
-    def _page(self, run: str, after_seq: int) -> Sequence[Row[Any]]:
-        page = (
-            select(events)
-            .where(events.c.run == run, events.c.seq > after_seq)
-            .order_by(events.c.seq)
-            .limit(_PAGE)
-        )
-        with self._reading() as connection:
-            return connection.execute(page).all()
-
-    def _at(self, run: str, seq: int) -> str:
-        return f"{self._place}, run {run}, seq {seq}"
-
-    def _gap(self, run: str, seq: int, evidence: str) -> JournalError:
-        return JournalError(
-            f"{self._at(run, seq)}: the record is missing ({evidence}). "
-            "Restore the journal from a backup; records before this one are intact"
-        )
+        self._database.write(work, done)
 
 
-class _Prepared:
-    """A statement that is compiled once, for the path on which every event goes.
+def _prepared(statement: Executable, dialect: Dialect, names: Sequence[str]) -> str:
+    """Return the SQL of the path on which every event goes, for values in the order of `names`.
 
     Through `Connection.execute`, SQLAlchemy looks up and binds a statement anew on each
     call, at about twice the CPU of the whole append.
     """
-
-    def __init__(self, statement: Executable, dialect: Dialect) -> None:
-        compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
-        self.sql = str(compiled)
-        self._order: Sequence[str] = compiled.positiontup
-
-    def bind(self, values: dict[str, Any]) -> tuple[Any, ...]:
-        """Return `values` in the order in which the statement wants them."""
-        return tuple([values[name] for name in self._order])
+    compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+    assert list(compiled.positiontup) == list(names), "the order that the caller keeps to"
+    return str(compiled)
 
 
-def _columns(record: Record) -> dict[str, Any]:
-    return {
-        "run": record.run,
-        "seq": record.seq,
-        "epoch": record.epoch,
-        "type": record.type,
-        "version": VERSION,
-        "node": record.node,
-        "attempt": record.attempt,
-        "at": record.at,
-        "body": codec.encode(record.event),
-    }
-
-
-def _columns_of_run(row: RunRow) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in row.__struct_fields__}
-
-
-def _find(connection: Connection, run: str) -> RunRow | None:
-    row = connection.execute(_ROW.where(runs.c.id == run)).one_or_none()
-    return None if row is None else RunRow(*row)
-
-
-def _prepare(connection: Connection, place: str) -> None:
-    """Create the tables if there are none; of several processes that find none, one does."""
-    sqlite.use_wal(connection)
-    if schema.is_prepared(connection, place):
-        return
-    connection.rollback()
-    with connection.begin():
-        sqlite.begin_writing(connection)
-        if not schema.is_prepared(connection, place):
-            schema.create(connection)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise JournalError(
-            f"the journal's folder {folder} cannot be created ({error.strerror}). "
-            "Choose another home"
-        ) from error
+def _holds(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether exactly these rows of one run are among its events."""
+    (run, first, *_), (_, last, *_) = rows[0], rows[-1]
+    there = (
+        select(events.c.checksum)
+        .where(
+            events.c.run == run,
+            events.c.seq >= first,
+            events.c.seq <= last,
+        )
+        .order_by(events.c.seq)
+    )
+    found = connection.execute(there).scalars().all()
+    return list(found) == [row[-1] for row in rows]

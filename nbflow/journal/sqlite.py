@@ -1,21 +1,37 @@
 """What is SQLite's own: how it is opened, how it locks, and what its errors mean.
 
+One connection writes, under a lock, because SQLite has one write lock per file anyway, and an
+append must not pay for opening a connection. Reads open their own, and idle ones are not
+kept: nothing then holds back a checkpoint.
+
 Python's driver would open transactions by itself, and late (a reader that turns
 writer can find its snapshot outdated). So its transactions are off
 (``isolation_level=None``): a statement stands alone, and a writer begins with
 ``BEGIN IMMEDIATE``, which waits for the one write lock up to the busy timeout.
+
+A commit that fails has not happened, so nothing is ever repeated here: there is no connection
+that could be lost with the answer.
+
+Where the file or its folder may not be written, a journal that exists is opened for reading.
 """
 
+import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy import Connection, Dialect, Engine, NullPool, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from nbflow.core.errors import JournalError
+from nbflow.journal import filesystems, locks, schema, wal
+from nbflow.journal.database import Database
+
+T = TypeVar("T")
 
 #: The low byte of an SQLite error code is its kind; the rest only refines it.
 _KIND_OF_ERROR = 0xFF
@@ -58,52 +74,117 @@ _EXPLANATIONS: dict[int, tuple[str, str]] = {
         "cannot be read or written: the disk reports an error",
         "Check the disk and its free space, then resume",
     ),
+    sqlite3.SQLITE_CONSTRAINT: (
+        "was changed by a newer nbflow while this one had it open",
+        "Upgrade nbflow, then resume; nothing that was recorded is lost",
+    ),
 }
 
 
-def path_of(where: str | Path) -> Path:
-    """Return the absolute path that a file name or an ``sqlite://`` URL means.
+class SqliteFile(Database):
+    """The database in one file. Use `open`.
 
-    Raises
-    ------
-    JournalError
-        If it is a URL of something else, or of a database in memory.
+    Parameters
+    ----------
+    path
+        The file.
+    engine
+        Makes connections to it.
+    may_write
+        Whether there is a writer.
     """
-    if isinstance(where, Path) or "://" not in where:
-        return Path(where).absolute()
-    try:
-        url = make_url(where)
-    except ArgumentError as error:
-        raise JournalError(f"{where!r} is not a URL of a journal. Give a file's path") from error
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
-        # The URL may hold a password, so only its backend is named.
-        raise JournalError(
-            f"a journal cannot be kept at a {url.get_backend_name()} URL without a file: this "
-            "version of nbflow keeps it in an SQLite file. Give a file's path"
-        )
-    return Path(url.database).absolute()
 
+    def __init__(self, path: Path, engine: Engine, *, may_write: bool) -> None:
+        self._path = path
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._closed = False
+        self._writer = engine.connect() if may_write else None
 
-def open_engine(path: Path, busy_timeout_s: float) -> Engine:
-    """Return an engine whose every connection is durable on commit. It opens nothing yet.
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        create: bool = True,
+        busy_timeout_s: float = 5.0,
+        allow_network: bool = False,
+    ) -> "SqliteFile":
+        """Open the file, and create or migrate it if need be; see `SqlJournal.open`."""
+        exists = path.exists()
+        if not create and not exists:
+            raise JournalError(
+                f"there is no journal at {path}: nothing has run here yet. "
+                "Start a flow with `nbflow run`, or name another home with --home"
+            )
+        may_write = not exists or _is_writable(path)
+        if may_write:
+            _make_folder(path.parent)
+            if not allow_network:
+                filesystems.refuse_network(path, filesystems.mounts())
+        if exists and not locks.is_open(path):
+            wal.refuse_damaged(path)
+        with explained(path):
+            engine = _engine(path, busy_timeout_s, may_write=may_write)
+            with engine.connect() as connection:
+                (_prepare if may_write else _check_version)(connection, path)
+            return cls(path, engine, may_write=may_write)
 
-    Connections are not pooled: an idle one would keep the file open for nothing.
-    """
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        poolclass=NullPool,
-        connect_args={
-            "timeout": busy_timeout_s,
-            "isolation_level": None,
-            "check_same_thread": False,
-        },
-    )
-    event.listen(engine, "connect", _make_durable)
-    return engine
+    @property
+    def place(self) -> str:
+        """The file."""
+        return _place(self._path)
 
+    @property
+    def dialect(self) -> Dialect:
+        """SQLite's."""
+        return self._engine.dialect
 
-def _make_durable(connection: sqlite3.Connection, _: Any) -> None:
-    connection.execute("PRAGMA synchronous=FULL")
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` finds; see `Database.read`."""
+        self._check_open()
+        with explained(self._path), self._engine.connect() as connection:
+            return work(connection)
+
+    def write(
+        self, work: Callable[[Connection], T], done: Callable[[Connection, T], bool] | None = None
+    ) -> T:
+        """Return what `work` does, durably; see `Database.write`."""
+        del done  # a commit is never in doubt
+        with self._lock, explained(self._path):
+            self._check_open()
+            if self._writer is None:
+                what, _ = _EXPLANATIONS[sqlite3.SQLITE_READONLY]
+                raise JournalError(
+                    f"{self.place} {what}. It can be looked at; to run, resume or cancel here, "
+                    "make both writable"
+                )
+            with self._writer.begin():
+                begin_writing(self._writer)
+                return work(self._writer)
+
+    def faults(self) -> list[str]:
+        """Return what SQLite finds wrong: pages, and indexes that miss rows."""
+        check = "PRAGMA integrity_check"
+        try:
+            found = self.read(lambda connection: connection.exec_driver_sql(check).scalars().all())
+        except JournalError as error:
+            return [str(error)]
+        return [line for line in found if line != "ok"]
+
+    def close(self) -> None:
+        """Checkpoint, and let go of the file; a second call does nothing."""
+        with self._lock, explained(self._path):
+            writer, self._writer, self._closed = self._writer, None, True
+            if writer is not None:
+                # What is in the WAL is durable there. If the disk has no space to move it, whoever
+                # comes next does that.
+                with closing(writer), suppress(OperationalError):
+                    _checkpoint(writer)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise JournalError(f"{self.place} has been closed. Open it again")
 
 
 def begin_writing(connection: Connection) -> None:
@@ -111,7 +192,107 @@ def begin_writing(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def use_wal(connection: Connection) -> None:
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the database raises into a `JournalError` that names it and the next step."""
+    try:
+        yield
+    except DBAPIError as error:
+        kind = _kind(error)
+        what, fix = _EXPLANATIONS.get(
+            kind, ("cannot be used", "See the cause below, or choose another home")
+        )
+        if kind == sqlite3.SQLITE_BUSY and (holder := locks.holder_of(path)):
+            what, fix = f"is locked for too long by {holder}", holder.way_out
+        raise JournalError(f"{_place(path)} {what} ({error.orig}). {fix}") from error
+
+
+def _place(path: Path) -> str:
+    return f"journal {path}"
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalError(
+            f"the journal's folder {folder} cannot be created ({error.strerror}). "
+            "Choose another home"
+        ) from error
+
+
+def _engine(path: Path, busy_timeout_s: float, *, may_write: bool) -> Engine:
+    """Return an engine whose every connection is durable on commit. It opens nothing yet."""
+    where = f"file:{quote(str(path))}{'' if may_write else _reading_mode(path)}"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            where,
+            uri=True,
+            timeout=busy_timeout_s,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        # Damaged text is found by its checksum, with its place; not by a decoder without one.
+        connection.text_factory = _text
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    event.listen(engine, "connect", _make_durable)
+    return engine
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")
+
+
+def _make_durable(connection: sqlite3.Connection, _: Any) -> None:
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _reading_mode(path: Path) -> str:
+    """Return how to open a file that may not be written.
+
+    SQLite reads a file with a WAL by an index in shared memory, which is a file that whoever
+    writes has made. Without both, nobody writes, and the file is all there is.
+    """
+    wal, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    if not wal.exists() or not wal.stat().st_size:
+        return "?immutable=1"
+    if not index.exists() and not os.access(path.parent, os.W_OK):
+        raise JournalError(
+            f"{_place(path)} is read-only, and its last records still lie in {wal}: copy the "
+            "folder to a writable place, and look at it there"
+        )
+    return "?mode=ro"
+
+
+def _check_version(connection: Connection, path: Path) -> None:
+    version = schema.version_of(connection, _place(path))
+    if version != schema.SCHEMA_VERSION:
+        raise JournalError(
+            f"{_place(path)} was written by an older nbflow (its schema is version {version}), "
+            "and is read-only here. Make it writable once, or copy its folder to a writable "
+            "place: it is brought up to date when it is opened"
+        )
+
+
+def _prepare(connection: Connection, path: Path) -> None:
+    """Create or migrate the tables; of several processes that open the file at once, one does."""
+    _use_wal(connection)
+    if schema.version_of(connection, _place(path)) == schema.SCHEMA_VERSION:
+        return
+    connection.rollback()
+    with connection.begin():
+        begin_writing(connection)
+        schema.bring_up(connection, _place(path))
+
+
+def _use_wal(connection: Connection) -> None:
     """Switch the file to write-ahead logging, once for all; readers then never block the writer.
 
     A file system without shared memory keeps the rollback journal, which is as durable.
@@ -132,22 +313,10 @@ def use_wal(connection: Connection) -> None:
         connection.commit()
 
 
-def checkpoint(connection: Connection) -> None:
+def _checkpoint(connection: Connection) -> None:
     """Move what the WAL holds into the file, as far as no reader is in the way."""
     connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
     connection.commit()
-
-
-@contextmanager
-def explained(place: str) -> Iterator[None]:
-    """Turn what the database raises into a `JournalError` that names `place` and the next step."""
-    try:
-        yield
-    except DBAPIError as error:
-        what, fix = _EXPLANATIONS.get(
-            _kind(error), ("cannot be used", "See the cause below, or choose another home")
-        )
-        raise JournalError(f"{place} {what} ({error.orig}). {fix}") from error
 
 
 def _kind(error: DBAPIError) -> int:

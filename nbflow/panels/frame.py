@@ -24,8 +24,8 @@ from nbflow.drawing.words import duration, one_line
 
 #: Most failures that are listed while a run goes on, and at its end.
 _LIVE_FAILURES, _FINAL_FAILURES = 5, 30
-_SHOWN_LIVE = (NodeState.RUNNING, NodeState.BACKING_OFF)
-_TROUBLE = frozenset({NodeState.FAILED, NodeState.BACKING_OFF})
+_SHOWN_LIVE = (NodeState.RUNNING, NodeState.BACKING_OFF, NodeState.IN_DOUBT)
+_TROUBLE = frozenset({NodeState.FAILED, NodeState.BACKING_OFF, NodeState.IN_DOUBT})
 #: Widths in terminal cells.
 _BAR_WIDTHS, _CELLS_BAR_WIDTH, _NAME_WIDTH = (30, 10), 12, 32
 #: Cells left free at the right. A terminal echoes Ctrl-C as ``^C`` after the last line; if that

@@ -75,13 +75,16 @@ def table_html(view: RunView, now: float, max_rows: int = MAX_ROWS) -> str:
     )
 
 
+_LOUD = frozenset({NodeState.FAILED, NodeState.BACKING_OFF, NodeState.IN_DOUBT})
+
+
 def _row(line: NodeLine) -> str:
     look = NODE_LOOKS[line.state]
     again = f' <span class="soft">try {line.attempt}</span>' if line.attempt > 1 else ""
     elapsed = "" if line.elapsed_s is None else duration(line.elapsed_s)
     # All workers of a cluster speak the same protocol: what tells them apart comes after it.
     worker = line.worker.rsplit("://", 1)[-1]
-    quiet = "note" if line.state in (NodeState.FAILED, NodeState.BACKING_OFF) else "note soft"
+    quiet = "note" if line.state in _LOUD else "note soft"
     return (
         f'<tr class="{line.state}"><td>{_glyph(look)}{look.word}{again}</td>'
         f'<th scope="row" class="node">{_text(line.name)}</th><td>{_cells(line, look)}</td>'

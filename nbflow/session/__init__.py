@@ -8,14 +8,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nbflow.session.archives import export_run, import_run
     from nbflow.session.flow import Flow
     from nbflow.session.loading import load
     from nbflow.session.opening import attach, runs
     from nbflow.session.run import Run
 
-_PLACES = {"Flow": "flow", "Run": "run", "attach": "opening", "load": "loading", "runs": "opening"}
+_PLACES = {
+    "Flow": "flow",
+    "Run": "run",
+    "attach": "opening",
+    "export_run": "archives",
+    "import_run": "archives",
+    "load": "loading",
+    "runs": "opening",
+}
 
-__all__ = ["Flow", "Run", "attach", "load", "runs"]
+__all__ = ["Flow", "Run", "attach", "export_run", "import_run", "load", "runs"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbflow.core.errors import DefinitionError, Problem
+from nbflow.core.errors import DefinitionError, NbflowError, Problem
 from nbflow.core.graph import Graph
 from nbflow.core.ids import is_run_id, new_run_id
 from nbflow.definition.builder import FlowBuilder
@@ -19,6 +19,8 @@ from nbflow.session.picture import Picture
 if TYPE_CHECKING:
     from nbflow.cluster.connecting import Target
     from nbflow.core.attempts import Printed
+    from nbflow.definition.preparation import Prepared
+    from nbflow.session.launch import Launch
     from nbflow.session.run import Run
 
 
@@ -83,15 +85,24 @@ class Flow(FlowBuilder):
         output_dir: str | os.PathLike[str] | None = None,
         run_id: str | None = None,
         listen: "Callable[[Printed], None] | None" = None,
+        detach: bool = False,
         **given: Any,
     ) -> "Run":
         """Start the flow and return its handle at once; arguments and errors as of `run`.
 
         `listen` is called with what cells print while they run. It is telemetry: what comes too
         fast is cut. The call comes from the run's own thread, and must neither block nor raise.
+
+        With `detach`, the run is driven by a process of its own, which goes on when this
+        one ends, and this returns once that process holds the run. `listen` cannot be given then,
+        and `cluster` cannot be a Client or a Cluster object.
         """
         wanted = {**(params or {}), **given}
-        return self._started(wanted, cluster, workers, home, output_dir, run_id, listen)
+        if detach and listen is not None:
+            raise NbflowError("listen= hears only a run of this process; give it or detach=True")
+        return self._started(
+            wanted, cluster, workers, home, output_dir, run_id, listen, detach=detach
+        )
 
     def graph(self) -> Picture:
         """Return the flow's graph; it displays itself."""
@@ -106,10 +117,12 @@ class Flow(FlowBuilder):
         output_dir: str | os.PathLike[str] | None,
         run_id: str | None,
         listen: "Callable[[Printed], None] | None" = None,
+        *,
+        detach: bool = False,
     ) -> "Run":
         # Lazy: a flow that is only checked or drawn needs neither Dask nor a database.
         with without_collection():
-            from nbflow.session import launching
+            from nbflow.session import detaching, launching
             from nbflow.session.home import chosen
 
         kinds = Counter(node.kind for node in self.nodes)
@@ -121,14 +134,21 @@ class Flow(FlowBuilder):
             kinds=kinds,
             listen=listen,
         )
-        launch, opened, prepared = launching.launch(
-            lambda kernels: self.prepare(wanted, kernels=kernels), request
-        )
+
+        def prepare(kernels: frozenset[str] | None) -> "Prepared":
+            return self.prepare(wanted, kernels=kernels)
+
+        launch: Launch | None = None
+        if detach:
+            opened, prepared = detaching.start(prepare, request)
+        else:
+            launch, opened, prepared = launching.launch(prepare, request)
         from nbflow.session.run import AtExit, Run  # lazy, and last: the run goes on meanwhile
 
         for problem in prepared.warnings:
             warnings.warn(str(problem), stacklevel=3)  # at the caller of `run` or `start`
-        AtExit(launch)
+        if launch is not None:
+            AtExit(launch)
         return Run(request.run, opened, launch)
 
     def _run_id(self, wanted: str | None) -> str:

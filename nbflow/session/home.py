@@ -1,24 +1,40 @@
 """Homes: where a journal and its artifacts live.
 
 A home is a folder: ``journal.sqlite``, ``artifacts/``, and ``runs/RUN/`` with the
-executed notebooks of runs that were given no other place for them. It lies beside
+executed notebooks of runs that were given no other place for them. A file ``home.toml`` in it
+may say that journal and artifacts are elsewhere (see `home_file`). It lies beside
 the flow, in ``.nbflow``, unless ``home=``, ``--home`` or ``NBFLOW_HOME`` says otherwise.
+
+Events that are too large for the journal go to the artifact store, which is why a journal is
+opened here and not by itself.
 """
 
 import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from nbflow.artifacts import FileStore
 from nbflow.core.errors import JournalError, UnknownRun
-from nbflow.ports import RunRow
+from nbflow.ports import ResultCache, RunRow
+from nbflow.session import home_file
+from nbflow.session.holders import driver_name, end_stale_driver, is_dead, is_driven
 
 if TYPE_CHECKING:
     from nbflow.journal import SqlJournal
+
+__all__ = [
+    "FOLDER",
+    "VARIABLE",
+    "Home",
+    "chosen",
+    "driver_name",
+    "end_stale_driver",
+    "is_dead",
+    "is_driven",
+    "located",
+    "runs_folder",
+]
 
 #: Name of the folder that is a home by default.
 FOLDER = ".nbflow"
@@ -42,6 +58,8 @@ class Home:
         self.folder = folder
         self.journal = journal
         self.store = store
+        #: Results of earlier runs.
+        self.cache: ResultCache | None = None
 
     @classmethod
     def open(cls, folder: Path) -> "Home":
@@ -50,12 +68,16 @@ class Home:
         Raises
         ------
         JournalError
-            If the folder cannot be made or written, or holds something else.
+            If the folder cannot be made, lies on a network file system, holds something else,
+            or its ``home.toml`` is faulty.
+        ArtifactError
+            If its artifacts cannot be used.
         NewerSchema
             If a newer nbflow has written it.
         """
         # Lazy: SQLAlchemy can be loaded while the workers of a new run start.
-        from nbflow.journal import SqlJournal
+        from nbflow.journal import Overflow, SqlJournal
+        from nbflow.journal.filesystems import ALLOW
 
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -65,9 +87,22 @@ class Home:
                 "Choose another one by --home, home= or NBFLOW_HOME"
             ) from error
         folder = folder.resolve()
-        journal = SqlJournal.open(folder / "journal.sqlite")
+        places = home_file.read(folder, os.environ)
+
+        # The journal comes first: it knows whether this is a home, and makes nothing if not.
+        def put(data: bytes) -> str:
+            return store.put(data, "json").digest
+
+        def get(digest: str) -> bytes:
+            return store.get(digest)
+
+        journal = SqlJournal.open(
+            places.journal,
+            overflow=Overflow(put, get),
+            allow_network=os.environ.get(ALLOW) == "1",
+        )
         try:
-            store = FileStore.open(folder / "artifacts")
+            store = FileStore.open(places.artifacts)
         except BaseException:
             journal.close()
             raise
@@ -88,9 +123,10 @@ class Home:
                 f"there is no {FOLDER} folder in {start} or above it. "
                 "Name the home by --home, home= or NBFLOW_HOME"
             )
-        if not (folder / "journal.sqlite").is_file():
+        if not _is_home(folder):
             raise UnknownRun(
-                f"{folder} is no home of nbflow: it has no journal.sqlite. "
+                f"{folder} is no home of nbflow: it has no journal.sqlite, and no "
+                f"{home_file.NAME}. "
                 "Name the home by --home, home= or NBFLOW_HOME"
             )
         return cls.open(folder)
@@ -119,11 +155,16 @@ class Home:
 
     def runs_folder(self, run: str) -> Path:
         """Return where the executed notebooks of `run` go by default."""
-        return self.folder / "runs" / run
+        return runs_folder(self.folder, run)
 
     def close(self) -> None:
         """Let go of the journal."""
         self.journal.close()
+
+
+def runs_folder(home: Path, run: str) -> Path:
+    """Return the folder of `run` in the home `home`."""
+    return home / "runs" / run
 
 
 def located(
@@ -136,7 +177,7 @@ def located(
         return Path(environ[VARIABLE])
     start = start.resolve()
     for folder in (start, *start.parents):
-        if (folder / FOLDER / "journal.sqlite").is_file():
+        if _is_home(folder / FOLDER):
             return folder / FOLDER
     return None
 
@@ -150,27 +191,5 @@ def chosen(home: str | os.PathLike[str] | None, beside: Path, environ: Mapping[s
     return beside / FOLDER
 
 
-def is_driven(row: RunRow, now: float) -> bool:
-    """Whether a live driver holds the run, as far as can be known from here."""
-    return bool(row.holder) and row.lease_until > now and not is_dead(row.holder)
-
-
-def driver_name() -> str:
-    """Return who this process is, as a lease's holder: host, pid, and when the process began.
-
-    The start time tells a process from a later one that was given the same pid.
-    """
-    process = psutil.Process()
-    return f"{socket.gethostname()}:{process.pid}:{process.create_time():.2f}"
-
-
-def is_dead(holder: str) -> bool:
-    """Whether the driver `holder` surely lives no more: it was of this host, and has ended."""
-    host, _, rest = holder.partition(":")
-    pid, _, began = rest.partition(":")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != began.partition(":")[0]
-    except psutil.NoSuchProcess:
-        return True
+def _is_home(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (home_file.JOURNAL, home_file.NAME))

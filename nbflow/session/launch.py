@@ -18,19 +18,26 @@ from nbflow.cluster.connecting import Target
 from nbflow.core import machine
 from nbflow.core.attempts import Printed, Report
 from nbflow.core.view import RunView
-from nbflow.driver import Driver, Surroundings
+from nbflow.definition.input_files import FileMemo, input_digest
+from nbflow.driver import Driver, Resumption, Surroundings
 from nbflow.driver.stimuli import CancelAsked, Stimulus, StopAsked
 from nbflow.ports import ClusterInfo
+from nbflow.session.change import Change
 from nbflow.session.home import Home, driver_name
-from nbflow.session.sources import Change
+from nbflow.session.resuming import seeds_of
+from nbflow.session.telemetry import FILE, Publisher
+
+#: How often it is made sure that no change was missed, in seconds.
+_LOOK_S = 60.0
 
 
 class Claimed:
-    """A run that this process holds: its state, and the fence it was claimed under."""
+    """A run that this process holds: its state, the fence it was claimed under, how it goes on."""
 
     def __init__(self, run: machine.Run, epoch: int) -> None:
         self.run = run
         self.epoch = epoch
+        self.resumption = Resumption()
 
 
 class Launch:
@@ -67,6 +74,8 @@ class Launch:
         self._early: list[Stimulus] = []
         self._lock = threading.Lock()
         self._run: machine.Run | None = None
+        self._epoch = 0
+        self._files = FileMemo()
         self.change = Change()
         #: Resolves to the run's final state, or to the error that ended its driver.
         self.done: Future[machine.Run] = Future()
@@ -87,7 +96,21 @@ class Launch:
     def go(self, claimed: Claimed) -> None:
         """Drive this run."""
         self._run = claimed.run
+        self._epoch = claimed.epoch
         self._claimed.set_result(claimed)
+
+    def wait_begun(self) -> None:
+        """Wait until everybody can read in the journal that the run is driven from here.
+
+        Raises
+        ------
+        nbflow.core.errors.NbflowError
+            What ended the driver before that.
+        """
+        while self.view().run.epoch != self._epoch:
+            if self.done.done():
+                self.done.result()
+            self.change.wait(_LOOK_S)
 
     def abort(self) -> None:
         """End the cluster again without having driven anything."""
@@ -166,7 +189,9 @@ class Launch:
                 self._driver = self._make_driver(home, claimed)
                 for stimulus in (*early, *self._early):
                     self._driver.put(stimulus)
-            return await self._driver.drive()
+            told = home.runs_folder(claimed.run.id) / FILE
+            with Publisher(told, self.view, self.change):
+                return await self._driver.drive()
         finally:
             await self._cluster.close()
 
@@ -188,7 +213,11 @@ class Launch:
                 cluster=self._cluster,
                 shares_store=info.shares_store,
                 slots=info.threads,
+                cache=home.cache,
+                digest_of_files=lambda patterns: input_digest(patterns, self._files).digest,
+                seeds=seeds_of(home.journal, claimed.run.forked_from),
             ),
+            resumption=claimed.resumption,
             clock=self._clock,
             rng=random.Random(),
             on_change=self.change.notify,

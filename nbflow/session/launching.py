@@ -10,10 +10,11 @@ import math
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -25,15 +26,18 @@ from nbflow.core.attempts import Printed
 from nbflow.core.errors import ClusterError, DefinitionError, OutputFolderError, Problem
 from nbflow.core.events import RunCreated
 from nbflow.core.spec import FlowSpec
+from nbflow.driver import Resumption
 from nbflow.driver.lease import LEASE_TTL_S
 from nbflow.ports import ClusterInfo
 from nbflow.session.fitness import unfit_for
-from nbflow.session.home import Home, driver_name, is_dead
+from nbflow.session.home import Home, driver_name, end_stale_driver, is_dead
 from nbflow.session.launch import Claimed, Launch
 
 if TYPE_CHECKING:
     from nbflow.definition.preparation import Prepared
 
+    #: From the kernels that can be started, if they are known, to what a run of the flow needs.
+    Prepare: TypeAlias = Callable[[frozenset[str] | None], Prepared]
 
 #: Kernels that one worker of an embedded cluster looks after, where it has nothing else to do.
 _KERNELS_PER_WORKER = 8
@@ -52,6 +56,8 @@ class Request:
     output_dir: Path | None
     #: How many nodes there are of each kind.
     kinds: Mapping[str, int]
+    #: The run whose results stand for those of nodes that are the same.
+    forked_from: str = ""
     #: Receives what cells print; see `Launch`.
     listen: Callable[[Printed], None] | None = None
 
@@ -89,9 +95,7 @@ def _fitted(size: Embedded, kinds: Mapping[str, int]) -> Embedded:
     return msgspec.structs.replace(ready, workers=workers, threads=threads)
 
 
-def launch(
-    prepare: Callable[[frozenset[str] | None], "Prepared"], request: Request
-) -> tuple[Launch, Home, "Prepared"]:
+def launch(prepare: "Prepare", request: Request) -> tuple[Launch, Home, "Prepared"]:
     """Create a run and drive it from this process.
 
     Parameters
@@ -109,35 +113,50 @@ def launch(
         If the cluster or the home cannot be used.
     """
     starting = Launch(request.target, listen=request.listen)
-    home: Home | None = None
     try:
-        if isinstance(request.target, Embedded):
-            # While the workers start, the flow is checked; their kernels are this program's.
-            prepared = prepare(_own_kernels() if request.kinds.get("notebook") else None)
-            home = Home.open(request.home)
-            info = starting.survey(home)
-        else:
-            # A faulty flow is told without a cluster; then its workers say which kernels they have.
-            prepared = prepare(None)
-            home = Home.open(request.home)
-            info = starting.survey(home)
-            if request.kinds.get("notebook"):
-                prepared = prepare(info.kernels)
-        embedded = isinstance(request.target, Embedded)
-        doubts = require_fit(prepared.spec, info, embedded=embedded)
-        prepared = dataclasses.replace(prepared, warnings=(*prepared.warnings, *doubts))
-        _create(home, prepared, request)
-        claimed = claim(home, request.run, time.time)
+        with created(prepare, request, starting.survey) as (home, prepared):
+            claimed = claim(home, request.run, time.time)
     except BaseException:
         starting.abort()
-        if home is not None:
-            home.close()
         raise
     starting.go(claimed)
     return starting, home, prepared
 
 
-def _own_kernels() -> frozenset[str]:
+@contextmanager
+def created(
+    prepare: "Prepare", request: Request, survey: Callable[[Home], ClusterInfo]
+) -> "Iterator[tuple[Home, Prepared]]":
+    """Check a flow and create its run; give its home, which is closed again after an error.
+
+    Parameters
+    ----------
+    prepare, request
+        As of `launch`, and so are the errors.
+    survey
+        Tells what the cluster can do for runs of a home.
+    """
+    embedded = isinstance(request.target, Embedded)
+    has_notebooks = bool(request.kinds.get("notebook"))
+    # While the workers of an embedded cluster start, the flow is checked; their kernels are this
+    # program's. Any other cluster is asked only about a flow without faults.
+    prepared = prepare(own_kernels() if embedded and has_notebooks else None)
+    home = Home.open(request.home)
+    try:
+        info = survey(home)
+        if has_notebooks and not embedded:
+            prepared = prepare(info.kernels)
+        doubts = require_fit(prepared.spec, info, embedded=embedded)
+        prepared = dataclasses.replace(prepared, warnings=(*prepared.warnings, *doubts))
+        _create(home, prepared, request)
+        yield home, prepared
+    except BaseException:
+        home.close()
+        raise
+
+
+def own_kernels() -> frozenset[str]:
+    """Return the names of the kernels that this machine can start."""
     from nbflow.kernels import kernel_names  # lazy: jupyter_client is loaded while workers start
 
     return kernel_names()
@@ -154,6 +173,8 @@ def _create(home: Home, prepared: "Prepared", request: Request) -> None:
         params=dict(prepared.params),
         output_dir=str(output_dir.absolute()),
         program=__version__,
+        given=prepared.given,
+        forked_from=request.forked_from,
     )
     home.journal.create(request.run, created, flow=prepared.spec.name, at=time.time())
 
@@ -174,7 +195,8 @@ def _make_writable(folder: Path) -> None:
 def claim(home: Home, run: str, clock: Callable[[], float]) -> Claimed:
     """Take the run's lease and read its state.
 
-    A lease whose driver was a process of this machine that has ended is taken over at once.
+    A lease whose driver was a process of this machine that has ended is taken over at once. One
+    that has run out, while its process still breathes, is taken over once that has been ended.
 
     Raises
     ------
@@ -184,6 +206,8 @@ def claim(home: Home, run: str, clock: Callable[[], float]) -> Claimed:
     row = home.journal.row(run)
     if row.holder and is_dead(row.holder):
         home.journal.release(run, row.epoch)
+    else:
+        end_stale_driver(row, clock())
     epoch = home.journal.claim(run, driver_name(), now=clock(), ttl_s=LEASE_TTL_S)
     try:
         state = machine.replay(home.journal.read(run))
@@ -193,8 +217,23 @@ def claim(home: Home, run: str, clock: Callable[[], float]) -> Claimed:
     return Claimed(state, epoch)
 
 
-def resume(home: Home, run: str, cluster: Target | None, workers: int | None) -> Launch:
+def resume(
+    home: Home,
+    run: str,
+    cluster: Target | None,
+    workers: int | None,
+    resumption: Resumption | None = None,
+) -> Launch:
     """Drive an existing run from this process.
+
+    Parameters
+    ----------
+    home, run
+        Which run.
+    cluster, workers
+        As of `Flow.run`.
+    resumption
+        How it is to go on; the artifacts of a changed definition are in the store.
 
     Raises
     ------
@@ -204,7 +243,9 @@ def resume(home: Home, run: str, cluster: Target | None, workers: int | None) ->
         If the cluster cannot be used, or not for this flow.
     """
     claimed = claim(home, run, time.time)
-    spec = claimed.run.graph.spec
+    claimed.resumption = resumption or Resumption()
+    change = claimed.resumption.change
+    spec = claimed.run.graph.spec if change is None else change.flow
     try:
         target = target_of(cluster, workers, Counter(node.kind for node in spec.nodes))
         starting = Launch(target)

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbflow import guest
 from nbflow._jsonschema import defer_grammar
-from nbflow.artifacts import FileStore, under_its_name
+from nbflow.artifacts import FileStore, load_value, under_its_name
 from nbflow.core.events import ErrorInfo, Record
 from nbflow.core.machine import NodeRun
 from nbflow.core.states import NodeState, Reason
@@ -168,7 +167,7 @@ def loaded(value: Value, store: FileStore) -> Any:
         case Artifact(kind="text"):
             return store.get(value.digest).decode(errors="replace")
         case Artifact():
-            return guest.load(value.kind, store.get(value.digest))
+            return load_value(value, store)
         case Items(items):
             return [loaded(item, store) for item in items]  # type: ignore[arg-type]
         case Fields(fields):

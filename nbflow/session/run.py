@@ -9,17 +9,28 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nbflow.cluster.connecting import Target
+from nbflow.core.decisions import Decision
 from nbflow.core.errors import NbflowError, RunHeld
 from nbflow.core.events import Record
+from nbflow.core.resuming import Wish
 from nbflow.core.states import RUN_ENDED, NodeState, RunStatus
 from nbflow.core.view import RunView
+from nbflow.definition.builder import FlowBuilder
 from nbflow.driver.cancelling import cancel_without_driver
-from nbflow.session import launching, watching
+from nbflow.session import detaching, launching, telemetry, watching
+from nbflow.session.continuing import (
+    Again,
+    ForkRequest,
+    decide,
+    fork,
+    plan_resume,
+    stored_values,
+)
 from nbflow.session.document import run_document, status_of
 from nbflow.session.home import Home
 from nbflow.session.launch import Launch
@@ -72,6 +83,11 @@ class Run:
         return self._home.folder
 
     @property
+    def driven_here(self) -> bool:
+        """Whether this process drives the run."""
+        return self._launch is not None and not self._launch.done.done()
+
+    @property
     def output_dir(self) -> Path:
         """The folder of the executed notebooks."""
         return Path(self.view().run.output_dir)
@@ -109,7 +125,8 @@ class Run:
             self._launch.join()
             return self.status
         deadline = None if timeout is None else time.monotonic() + timeout
-        while (view := self.view()).driven and view.run.status not in RUN_ENDED:
+        # A run that has ended and is driven is about to be let go, or has just been resumed.
+        while self.view().driven:
             left_s = 60.0 if deadline is None else deadline - time.monotonic()
             if left_s <= 0:
                 raise TimeoutError(f"run {self.id} is still {self.status} after {timeout} s")
@@ -128,11 +145,10 @@ class Run:
 
     def cancel(self) -> None:
         """Cancel the run, whoever drives it. What has succeeded stays; `resume` continues."""
-        by = f"{os.environ.get('USER', 'someone')}, process {os.getpid()}"
-        view = self.view()
+        by, view = _somebody(), self.view()
         if view.run.status in RUN_ENDED:
             return
-        if self._launch is not None and not self._launch.done.done():
+        if self._launch is not None and self.driven_here:
             self._launch.cancel(by)
         elif view.driven:
             self._home.journal.signal(self.id, "cancel", by, at=time.time())
@@ -166,8 +182,18 @@ class Run:
         workers: int | None = None,
         wait: bool = True,
         progress: bool | None = None,
+        detach: bool = False,
+        flow: FlowBuilder | None = None,
+        begin_at: Iterable[str] = (),
+        only: Iterable[str] = (),
+        force: bool = False,
+        as_recorded: bool = False,
     ) -> "Run":
-        """Continue the run: what succeeded is kept, everything else is tried again.
+        """Continue the run: what succeeded and is unchanged is kept, all else is tried again.
+
+        The flow is read again where it was loaded from, and its notebooks are in any case. What has
+        changed runs again, and so does what receives other outputs because of that. All of it is
+        told as warnings before anything starts.
 
         Parameters
         ----------
@@ -177,29 +203,127 @@ class Run:
             Whether to wait for its end; otherwise this returns at once.
         progress
             Whether to show progress while waiting; None decides by where this runs.
+        detach
+            Whether a process of its own drives the run, which outlives this one. Then this does
+            not wait for the end.
+        flow
+            The definition, where it was made by calls and has changed.
+        begin_at
+            Nodes that run again even if they are unchanged.
+        only
+            Nothing but these nodes runs; the others are left for another time.
+        force
+            Nothing is kept of `only`, or of `begin_at` and what is behind them, or of all nodes.
+        as_recorded
+            Whether to go on with the flow as it was when the run began.
 
         Raises
         ------
         nbflow.core.errors.RunHeld
             If another driver holds the run.
+        nbflow.core.errors.DefinitionError
+            If the flow, as it is now, is not fit to run.
         nbflow.core.errors.RunFailed
             If it was waited for, and a node failed.
         """
-        if self._launch is not None and not self._launch.done.done():
+        if self.driven_here:
             raise RunHeld(f"run {self.id} is being driven by this process already")
-        if self.status is not RunStatus.SUCCEEDED:
-            self._launch = launching.resume(self._home, self.id, cluster, workers)
-            AtExit(self._launch)
+        run = self.view().run
+        again = Again(flow, Wish(tuple(begin_at), tuple(only), force), as_recorded)
+        resumption, plan = plan_resume(self._home, run, again)
+        if not plan.nothing:
             self._followed = None
-        if wait:
+            if detach:
+                self._launch = None
+                detaching.resume(self._home, run, cluster, workers, resumption)
+            else:
+                self._launch = launching.resume(self._home, self.id, cluster, workers, resumption)
+                AtExit(self._launch)
+        if wait and not detach:
             self.join(progress=progress)
         return self
+
+    def resolve(
+        self,
+        node: str,
+        verdict: Literal["succeeded", "failed", "retry"],
+        *,
+        outputs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Decide what became of a node that is in doubt, which the run waits for.
+
+        Parameters
+        ----------
+        node
+            The node. It is declared at most once, and nobody knows how its last attempt ended,
+            or it would have to be repeated.
+        verdict
+            ``"succeeded"``, ``"failed"``, or ``"retry"``: it may begin once more.
+        outputs
+            What it had brought, of a success.
+
+        Raises
+        ------
+        nbflow.core.errors.NbflowError
+            If there is nothing to decide, or outputs that others receive are missing.
+        """
+        values = stored_values(self._home.store, outputs or {})
+        decide(self._home, self.view(), Decision(node, verdict, _somebody(), values))
+
+    def fork(
+        self,
+        *,
+        flow: FlowBuilder | None = None,
+        params: Mapping[str, Any] | None = None,
+        cluster: Target | None = None,
+        workers: int | None = None,
+        output_dir: str | os.PathLike[str] | None = None,
+        run_id: str | None = None,
+        wait: bool = True,
+        progress: bool | None = None,
+        **given: Any,
+    ) -> "Run":
+        """Start another run with other parameters or code, from what it shares with this one.
+
+        Nodes that would be made of the very same take their results from this run.
+
+        Parameters
+        ----------
+        flow
+            Another definition; by default this run's, read again.
+        params, **given
+            Parameters that differ from this run's.
+        cluster, workers, output_dir, run_id
+            As of `Flow.run`.
+        wait, progress
+            As of `resume`.
+
+        Raises
+        ------
+        nbflow.core.errors.DefinitionError
+            If the flow is not fit to run.
+        nbflow.core.errors.RunFailed
+            If it was waited for, and a node failed. Its ``run`` is the new run.
+        """
+        asked = ForkRequest(
+            flow,
+            {**(params or {}), **given},
+            cluster,
+            workers,
+            None if output_dir is None else Path(output_dir),
+            run_id,
+        )
+        new, launch, home = fork(self._home, self.view().run, asked)
+        AtExit(launch)
+        run = Run(new, home, launch)
+        return run.join(progress=progress) if wait else run
 
     def join(self, *, progress: bool | None = None) -> "Run":
         """Wait for the end, show progress, and raise if a node failed.
 
         An interrupt (Ctrl-C) lets go of the run in good order first; a second one
-        does not wait for that.
+        does not wait for that. If another process drives the run, an interrupt ends only the
+        waiting.
 
         Raises
         ------
@@ -250,7 +374,7 @@ class Run:
 
         Not needed in scripts and notebooks: the journal is let go with the handle.
         """
-        if self._launch is None or self._launch.done.done():
+        if not self.driven_here:
             self._home.close()
 
     def failures(self) -> dict[str, str]:
@@ -266,8 +390,14 @@ class Run:
         if self._launch is not None:
             return self._launch
         if self._followed is None:
-            self._followed = Followed(self._home.journal, self.id, time.time)
+            told = self._home.runs_folder(self.id) / telemetry.FILE
+            self._followed = Followed(self._home.journal, self.id, time.time, told)
         return self._followed
+
+
+def _somebody() -> str:
+    """Return who asks, as the journal tells it."""
+    return f"{os.environ.get('USER', 'someone')}, process {os.getpid()}"
 
 
 class AtExit:

@@ -6,17 +6,20 @@ Both give a `RunView` at any moment, from any thread, and let a thread wait for 
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nbflow.core import machine
-from nbflow.core.states import RUN_ENDED
 from nbflow.core.view import RunView
+from nbflow.ports import RunRow
 from nbflow.session.home import is_driven
+from nbflow.session.telemetry import Subscriber
 
 if TYPE_CHECKING:
     from nbflow.journal import SqlJournal
 
-#: How often a run that another process drives is looked at, in seconds.
+#: How often a run that another process drives is looked at, in seconds. A look takes one or two
+#: milliseconds: one row of the journal's index, and the age of one file.
 POLL_S = 0.2
 
 
@@ -30,29 +33,6 @@ class Source(Protocol):
         """Wait until the run may look different; False if the time passed without that."""
 
 
-class Change:
-    """Wakes the threads that watch a run. One signal may stand for many changes."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._count = 0
-        self._seen = threading.local()
-
-    def notify(self) -> None:
-        """Say that something has changed."""
-        with self._condition:
-            self._count += 1
-            self._condition.notify_all()
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for a change that this thread has not seen yet."""
-        with self._condition:
-            seen = getattr(self._seen, "count", -1)
-            changed = self._condition.wait_for(lambda: self._count != seen, timeout_s)
-            self._seen.count = self._count
-            return changed
-
-
 class Followed:
     """A run as its journal tells it, whoever drives it.
 
@@ -62,32 +42,58 @@ class Followed:
         What to read.
     clock
         Seconds since the epoch, to judge leases by.
+    telemetry
+        The file in which its driver leaves what it does not record; see `nbflow.session.telemetry`.
     """
 
-    def __init__(self, journal: "SqlJournal", run: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, journal: "SqlJournal", run: str, clock: Callable[[], float], telemetry: Path
+    ) -> None:
         self._journal = journal
         self._clock = clock
+        self._telemetry = Subscriber(telemetry)
         self._lock = threading.Lock()
         self._run = machine.replay(journal.read(run))
+        #: How the run looked when this thread looked last.
+        self._seen = threading.local()
 
     def view(self) -> RunView:
         """Return the run with everything that the journal has by now."""
         with self._lock:
-            for record in self._journal.read(self._run.id, self._run.seq):
-                self._run, _ = machine.apply(self._run, record)
+            # The row comes before the records. Were it the other way round, a run that ends in
+            # between would be one that has not ended and that nobody drives.
             row = self._journal.row(self._run.id)
-            return RunView(self._run, driven=is_driven(row, self._clock()))
+            driven = is_driven(row, self._clock())
+            self._seen.look = self._look(row, driven=driven)
+            if row.last_seq > self._run.seq:
+                for record in self._journal.read(self._run.id, self._run.seq):
+                    self._run, _ = machine.apply(self._run, record)
+            told = self._telemetry.latest(self._run.epoch)
+            return RunView(
+                self._run,
+                progress=told.progress,
+                dashboard=told.dashboard,
+                notes=told.notes,
+                driven=driven,
+            )
 
     def wait_changed(self, timeout_s: float) -> bool:
-        """Wait until the journal has grown, or the run is no longer driven."""
+        """Wait until the run may look different, or is no longer driven."""
         deadline = time.monotonic() + timeout_s
-        before = self._run.seq
         while True:
-            view = self.view()
-            if view.run.seq != before or not view.driven or view.run.status in RUN_ENDED:
+            row = self._journal.row(self._run.id)
+            driven = is_driven(row, self._clock())
+            look = self._look(row, driven=driven)
+            is_new = look != getattr(self._seen, "look", None)
+            if is_new or not driven:
+                self._seen.look = look
                 return True
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return False
             # Another process writes the journal; there is nothing here to wait on but time.
             time.sleep(min(POLL_S, left_s))
+
+    def _look(self, row: RunRow, *, driven: bool) -> tuple[object, ...]:
+        """Return what is different whenever the run may look different."""
+        return row.last_seq, row.epoch, driven, self._telemetry.stamp()

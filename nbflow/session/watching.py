@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nbflow.core.errors import NbflowError, RunCancelled, RunFailed, RunInterrupted
-from nbflow.core.states import RunStatus
+from nbflow.core.states import NodeState, RunStatus
 from nbflow.core.view import RunView
 from nbflow.panels.terminal import progress_display
 from nbflow.session.home import located
@@ -30,6 +30,10 @@ class Waited(Protocol):
     @property
     def home(self) -> Path:
         """The folder of its home."""
+
+    @property
+    def driven_here(self) -> bool:
+        """Whether this process drives it."""
 
     def view(self) -> RunView:
         """Return the run as it stands."""
@@ -67,7 +71,25 @@ def join(run: Waited, *, progress: bool | None) -> None:
 
 def how_to_resume(run: Waited) -> str:
     """Return the sentence that says how to continue `run`."""
-    return f"Continue it with: nbflow resume {run.id}{_home_option(run.home)}"
+    decide = _how_to_decide(run)
+    then = f"{decide} Then continue" if decide else "Continue"
+    return f"{then} it with: {command(run, 'resume')}"
+
+
+def _how_to_decide(run: Waited) -> str:
+    """Return the sentence that says which decisions `run` waits for; empty if for none."""
+    doubtful = [
+        name for name, node in run.view().run.nodes.items() if node.state is NodeState.IN_DOUBT
+    ]
+    if not doubtful:
+        return ""
+    how = f"{command(run, 'resolve')} {doubtful[0]} --as succeeded (or failed, or retry)"
+    return f"Look whether {', '.join(doubtful)} did its work, and decide: {how}."
+
+
+def command(run: Waited, name: str) -> str:
+    """Return the command line of ``nbflow NAME`` that means `run`, from the current folder."""
+    return f"nbflow {name} {run.id}{_home_option(run.home)}"
 
 
 def _home_option(home: Path) -> str:
@@ -94,12 +116,18 @@ def _told_failed(run: Waited) -> str:
 
 
 def _wait(run: Waited) -> None:
-    """Wait for the end; an interrupt lets go of the run in good order first."""
+    """Wait for the end; an interrupt lets go of a run that is driven here in good order first."""
     try:
         run.wait()
-    except KeyboardInterrupt:
-        run.interrupt("interrupted from the keyboard")
-        run.wait()
+    except KeyboardInterrupt as stop:
+        if run.driven_here:
+            run.interrupt("interrupted from the keyboard")
+            run.wait()
+        elif run.view().driven:
+            stop.add_note(
+                f"Only the waiting has ended: another process drives run {run.id}, and goes on. "
+                f"To stop it: {command(run, 'cancel')}"
+            )
         raise
 
 

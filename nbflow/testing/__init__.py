@@ -9,10 +9,16 @@ on both) but need no database, no shared folder and no cluster:
     A journal that lives as long as its object.
 `MemoryStore`
     An artifact store in a dictionary.
+
+And one that lets the real thing fail:
+
+`FaultyDisk`
+    A disk under a `nbflow.artifacts.FileStore` that fails, or kills the process, at a `Fault`.
 """
 
 from nbflow.testing.artifacts import MemoryStore
 from nbflow.testing.cluster import FakeCluster
+from nbflow.testing.faults import Fault, FaultyDisk
 from nbflow.testing.journal import MemoryJournal
 
-__all__ = ["FakeCluster", "MemoryJournal", "MemoryStore"]
+__all__ = ["FakeCluster", "Fault", "FaultyDisk", "MemoryJournal", "MemoryStore"]

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import get_args
 
 from nbflow.core.machine import obligations
-from nbflow.core.run import NodeRun, Run, missing_upstream, settled, spoils
+from nbflow.core.run import NodeRun, Run, missing_upstream, must_not_repeat, settled, spoils
 from nbflow.core.states import (
     ENDED,
     IN_FLIGHT,
     NOT_RETRIED,
     RUN_ENDED,
     FailureKind,
+    LossKind,
     NodeState,
     RunStatus,
     SkipKind,
@@ -132,8 +133,18 @@ def _broken_failure(_run: Run, _name: str, node: NodeRun) -> Iterator[str]:
 def _broken_skip(_run: Run, _name: str, node: NodeRun) -> Iterator[str]:
     if node.reason is None or node.reason.kind not in get_args(SkipKind):
         yield "a skipped node must carry a reason for skipping"
+    is_cached = node.reason is not None and node.reason.kind == "cached"
+    if node.is_cached != is_cached:
+        yield "a result of another run must be told as cached, and nothing else"
     if node.error is not None:
         yield "a skipped node must not carry an error: its reason names whose it was"
+
+
+def _broken_doubt(run: Run, name: str, node: NodeRun) -> Iterator[str]:
+    if not must_not_repeat(run, name):
+        yield "only what must not be repeated can be in doubt"
+    if node.reason is None or node.reason.kind not in get_args(LossKind):
+        yield "a node in doubt must carry the reason"
 
 
 def _nothing_more(_run: Run, _name: str, _node: NodeRun) -> Iterator[str]:
@@ -147,6 +158,7 @@ _BY_STATE: dict[NodeState, Callable[[Run, str, NodeRun], Iterator[str]]] = {
     NodeState.QUEUED: _broken_in_flight,
     NodeState.RUNNING: _broken_in_flight,
     NodeState.BACKING_OFF: _broken_backing_off,
+    NodeState.IN_DOUBT: _broken_doubt,
     NodeState.SUCCEEDED: _broken_success,
     NodeState.FAILED: _broken_failure,
     NodeState.CANCELLED: _nothing_more,
@@ -162,7 +174,9 @@ def _stuck(run: Run) -> Iterator[str]:
         return
     owed = {getattr(command, "node", None) for command in obligations(run)}
     for name, node in run.nodes.items():
-        if settled(run, name, node) or node.state in IN_FLIGHT or name in owed:
+        # Of a node in doubt a person owes a decision.
+        moved = node.state in IN_FLIGHT or node.state is NodeState.IN_DOUBT or name in owed
+        if settled(run, name, node) or moved:
             continue
         upstream = run.graph.upstream[name]
         comes = any(not settled(run, source, run.nodes[source]) for source in upstream)

@@ -9,7 +9,7 @@ import msgspec
 from nbflow.core.errors import JournalError
 from nbflow.core.events import Event, Record
 from nbflow.journal import refusals
-from nbflow.ports import Journal, RunRow, Signal
+from nbflow.ports import Damage, Journal, RunRow, Signal
 
 _PLACE = "the journal in memory"
 
@@ -58,7 +58,8 @@ class MemoryJournal(Journal):
         """Take the run's lease."""
         with self._home.lock:
             row = self._existing(run)
-            if row.holder and row.lease_until > now:
+            refusals.check_ttl(ttl_s)
+            if row.is_held(now):
                 raise refusals.held(row, now)
             epoch = row.epoch + 1
             self._change(row, epoch=epoch, holder=holder, lease_until=now + ttl_s)
@@ -67,6 +68,7 @@ class MemoryJournal(Journal):
     def renew(self, run: str, epoch: int, *, now: float, ttl_s: float) -> None:
         """Extend the lease."""
         with self._home.lock:
+            refusals.check_ttl(ttl_s)
             row = self._existing(run)
             if row.epoch != epoch or not row.holder:
                 raise refusals.lost(row, epoch)
@@ -111,12 +113,43 @@ class MemoryJournal(Journal):
             self._check_open()
             return sorted(self._home.rows.values(), key=lambda row: (row.created_at, row.id))
 
-    def signal(self, run: str, kind: str, by: str, *, at: float) -> None:
+    def references(self, run: str) -> Iterator[str]:
+        """Yield nothing: large events lie in memory like all others."""
+        with self._home.lock:
+            self._existing(run)
+        return iter(())
+
+    def verify(self, run: str) -> Iterator[Damage]:
+        """Yield nothing: memory that is damaged tells nobody."""
+        with self._home.lock:
+            self._existing(run)
+        return iter(())
+
+    def restore(self, row: RunRow, records: Sequence[Record]) -> None:
+        """Add a run with its whole history."""
+        refusals.check_history(row, records)
+        with self._home.lock:
+            self._check_open()
+            if row.id in self._home.rows:
+                raise refusals.exists(row.id, _PLACE)
+            self._home.rows[row.id] = msgspec.structs.replace(row, holder="", lease_until=0.0)
+            self._home.records[row.id] = list(records)
+
+    def remove(self, run: str, *, now: float) -> None:
+        """Forget a run that nobody holds."""
+        with self._home.lock:
+            row = self._existing(run)
+            if row.is_held(now):
+                raise refusals.held(row, now)
+            del self._home.rows[run], self._home.records[run]
+            self._home.consumed.update(signal.id for signal in self._waiting(run))
+
+    def signal(self, run: str, kind: str, by: str, *, at: float, body: str = "") -> None:
         """Leave a request for the run's driver."""
         with self._home.lock:
             self._existing(run)
             number = len(self._home.signals) + 1
-            self._home.signals.append((run, Signal(number, kind, by, at)))
+            self._home.signals.append((run, Signal(number, kind, by, at, body)))
 
     def signals(self, run: str) -> list[Signal]:
         """Return requests that no driver has consumed, oldest first."""

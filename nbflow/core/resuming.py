@@ -1,0 +1,169 @@
+"""Resuming: which nodes of a run begin anew, and why.
+
+What has succeeded is kept as long as it would be made of the same today. The plan resets, in the
+order of the graph:
+
+- what failed, was cancelled, or was skipped for that: it is tried again;
+- what has changed by itself: its code, its environment, a file that it reads, a parameter;
+- what stands behind any of these. Whether that really has to run shows only when its turn comes:
+  if what it receives has come out as before, its earlier result stands again (`NodeKept`). So the
+  wave of a change ends where outputs are equal;
+- what somebody wants to see run again (`Wish`).
+
+Recognizing is the other half: `recognized` says of a node whose turn has come what is known
+already about the attempt that it is about to make.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from nbflow.core import events as ev
+from nbflow.core.fingerprints import Fingerprint, difference
+from nbflow.core.making import fingerprint_of
+from nbflow.core.run import NodeRun, Run, must_not_repeat, settled
+from nbflow.core.states import NodeState, Reason, ResetKind
+
+
+class Wish(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a resume is to run besides what has to run.
+
+    Parameters
+    ----------
+    begin_at
+        Nodes that run again even if they are unchanged.
+    only
+        If not empty: nothing but these nodes runs; what else has not ended is left for later.
+    force
+        Nothing is kept: all of `only`, or all behind `begin_at`, or all nodes run again.
+    """
+
+    begin_at: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    force: bool = False
+
+
+#: What a plan is made of.
+Step: TypeAlias = ev.NodeReset | ev.NodeCancelled
+
+_TRIED_AGAIN = frozenset({NodeState.FAILED, NodeState.CANCELLED, NodeState.SKIPPED})
+
+
+def plan(run: Run, wish: Wish, files: Mapping[str, str]) -> list[Step]:
+    """Return the events with which a resumed run begins.
+
+    Parameters
+    ----------
+    run
+        The run, with its present definition, and with no attempt in flight.
+    wish
+        What is wanted besides.
+    files
+        Digests of the files that nodes are declared to read, by node.
+    """
+    forced = _forced(run, wish)
+    causes: dict[str, tuple[ResetKind, str]] = {}
+    steps: list[Step] = []
+    for name in run.graph.topological_order():
+        node = run.nodes[name]
+        if wish.only and name not in wish.only:
+            if not settled(run, name, node):
+                steps.append(ev.NodeCancelled(name))
+            continue
+        if not settled(run, name, node):
+            # It has not had its turn, and whoever stands behind it waits.
+            causes[name] = ("upstream", "")
+            continue
+        cause = _cause(run, name, forced, causes, files)
+        if cause is not None:
+            causes[name] = cause
+            kind, why = cause
+            steps.append(ev.NodeReset(name, why, kind))
+    return steps
+
+
+def recognized(
+    run: Run, name: str, now: Fingerprint
+) -> ev.NodeKept | ev.NodeCached | ev.AttemptInDoubt | None:
+    """Return what takes the place of the attempt that `name` is about to make, if anything.
+
+    Parameters
+    ----------
+    run
+        The node is ready.
+    name
+        The node.
+    now
+        What the attempt would be made of.
+    """
+    node = run[name]
+    earlier = node.earlier
+    cause = None if earlier is None else difference(earlier.fingerprint, now)
+    if earlier is not None and cause is None:
+        if not earlier.source:
+            return ev.NodeKept(name)
+        return ev.NodeCached(
+            name,
+            now,
+            earlier.source,
+            earlier.saved_s,
+            earlier.outputs,
+            earlier.notebook,
+            earlier.log,
+        )
+    if must_not_repeat(run, name):
+        why = cause[1] if cause else "it was not seen to succeed"
+        message = f"{why}, and it is declared at most once: attempt {node.attempt} had begun"
+        return ev.AttemptInDoubt(name, node.attempt, Reason("needs_decision", message))
+    return None
+
+
+def _cause(
+    run: Run,
+    name: str,
+    forced: frozenset[str],
+    causes: Mapping[str, tuple[ResetKind, str]],
+    files: Mapping[str, str],
+) -> tuple[ResetKind, str] | None:
+    """Return why a settled node is to run again, if it is."""
+    node = run.nodes[name]
+    if name in forced:
+        return "forced", "somebody wants it to run again"
+    if node.state in _TRIED_AGAIN and not node.is_cached:
+        return "resumed", f"resumed: it was {node.state}"
+    before = next((source for source in run.graph.upstream[name] if source in causes), None)
+    if before is not None:
+        return "upstream", f"{before}, which it stands behind, is to run first"
+    return _changed(run, name, node, files)
+
+
+def _changed(
+    run: Run, name: str, node: NodeRun, files: Mapping[str, str]
+) -> tuple[ResetKind, str] | None:
+    if node.fingerprint is None:
+        # Recorded by a program that took none: nothing can be compared, and the result stands.
+        return None
+    return difference(node.fingerprint, fingerprint_of(run, name, files.get(name, "")))
+
+
+def _forced(run: Run, wish: Wish) -> frozenset[str]:
+    if not wish.force:
+        return frozenset(wish.begin_at)
+    if wish.only:
+        return frozenset(wish.only)
+    if not wish.begin_at:
+        return frozenset(run.graph.nodes)
+    return frozenset(_behind(run, wish.begin_at))
+
+
+def _behind(run: Run, names: tuple[str, ...]) -> Iterator[str]:
+    """Yield `names` and every node that depends on one of them."""
+    seen: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            yield name
+            todo.extend(run.graph.downstream[name])

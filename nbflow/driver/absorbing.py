@@ -1,0 +1,210 @@
+"""Absorbing: what has arrived becomes events.
+
+Reports of attempts that are no longer current are ignored: an older epoch's,
+or those of an attempt that has been given up. They are the past speaking.
+"""
+
+import logging
+from collections.abc import Callable
+
+from nbflow.core import events as ev
+from nbflow.core import machine as m
+from nbflow.core.attempts import (
+    Checkpointed,
+    ClusterGone,
+    Ended,
+    Lost,
+    Outcome,
+    Printed,
+    Progress,
+    Started,
+    WorkerNote,
+)
+from nbflow.core.caching import uncacheable
+from nbflow.core.decisions import Decision, undecidable
+from nbflow.core.decisions import event_of as event_of_decision
+from nbflow.core.errors import ClusterError
+from nbflow.core.ids import AttemptId
+from nbflow.core.results import result_of
+from nbflow.core.states import NodeState, Reason, RunStatus
+from nbflow.core.values import Artifact
+from nbflow.driver.desk import Desk
+from nbflow.driver.outcomes import event_of, found_outcome
+from nbflow.driver.stimuli import (
+    CancelAsked,
+    Decided,
+    LeaseLost,
+    RetryTimer,
+    Stimulus,
+    StopAsked,
+    StopOverdue,
+)
+from nbflow.driver.unfinished import Unfinished
+
+_log = logging.getLogger(__name__)
+
+
+class Absorber:
+    """Turns stimuli into events.
+
+    Parameters
+    ----------
+    desk
+        Where they are recorded.
+    clock
+        Seconds since the epoch.
+    on_printed
+        Receives what cells print, in order; None if nobody listens.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        clock: Callable[[], float],
+        on_printed: Callable[[Printed], None] | None,
+    ) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._on_printed = on_printed
+
+    def absorb(self, stimulus: Stimulus) -> None:
+        """Take in one stimulus.
+
+        Raises
+        ------
+        nbflow.core.errors.NbflowError
+            If it says that this driver cannot go on.
+        """
+        match stimulus:
+            case Started() | Checkpointed() | Ended() | Lost():
+                self._absorb_report(stimulus)
+            case Progress() | Printed() | WorkerNote():
+                self._absorb_telemetry(stimulus)
+            case ClusterGone(message):
+                raise ClusterError(message)
+            case RetryTimer(node, attempt):
+                self._desk.effects.timer_fired(node)
+                current = self._desk.run[node]
+                if current.state is NodeState.BACKING_OFF and current.attempt == attempt:
+                    self._desk.ledger.record(ev.RetryDue(node, attempt))
+            case CancelAsked() | Decided() | StopAsked() | StopOverdue():
+                self._absorb_request(stimulus)
+            case LeaseLost(error):
+                raise error
+
+    async def find_missing(self) -> None:
+        """Settle what became of attempts that the cluster has lost: some have left a receipt."""
+        missing, self._desk.missing = self._desk.missing, {}
+        for attempt, message in missing.items():
+            if not self._desk.is_current(attempt):
+                continue
+            outcome = await self._desk.effects.write(
+                found_outcome, self._desk.run, attempt.node, self._desk.store
+            )
+            if outcome is None:
+                self._attempt_lost(attempt, message)
+            else:
+                self._desk.frontier.release(attempt.node)
+                self._ended(outcome)
+
+    def _absorb_request(self, request: CancelAsked | Decided | StopAsked | StopOverdue) -> None:
+        signal = getattr(request, "signal", None)
+        if signal is not None:
+            self._desk.effects.consumed.append(signal)
+        match request:
+            case CancelAsked(by):
+                if self._desk.run.status is RunStatus.RUNNING:
+                    self._desk.ledger.record(ev.CancelRequested(by))
+            case Decided(decision):
+                self._decided(decision)
+            case StopAsked(why):
+                if not self._desk.stopping:
+                    self._desk.stopping = why
+                    self._desk.effects.to_cancel.extend(self._desk.in_flight())
+            case StopOverdue(attempts):
+                for attempt in attempts:
+                    if self._desk.is_current(attempt):
+                        self._attempt_stopped(attempt, None)
+
+    def _decided(self, decision: Decision) -> None:
+        run = self._desk.run
+        if why := undecidable(run, decision):
+            _log.warning("run %s: %s decided in vain: %s", run.id, decision.by, why)
+        else:
+            self._desk.ledger.record(event_of_decision(run, decision, self._clock()))
+
+    def _absorb_telemetry(self, report: Progress | Printed | WorkerNote) -> None:
+        match report:
+            case WorkerNote(message):
+                self._desk.notes = (*self._desk.notes, message)
+            case Progress(id=attempt):
+                if self._desk.is_current(attempt):
+                    self._desk.progress = self._desk.progress.insert(attempt.node, report)
+            case Printed(id=attempt):
+                if self._on_printed is not None and self._desk.is_current(attempt):
+                    self._on_printed(report)
+
+    def _absorb_report(self, report: Started | Checkpointed | Ended | Lost) -> None:
+        attempt = report.outcome.id if isinstance(report, Ended) else report.id
+        if not self._desk.is_current(attempt):
+            return
+        match report:
+            case Started():
+                self._attempt_started(report)
+            case Checkpointed(checkpoint=checkpoint):
+                if self._desk.run[attempt.node].state is NodeState.RUNNING:
+                    self._desk.tasks.received_checkpoint(report)
+                    stored = ev.CheckpointStored(attempt.node, attempt.number, checkpoint)
+                    self._desk.ledger.record(stored)
+            case Ended(outcome):
+                self._attempt_ended(outcome)
+            case Lost(message=message):
+                self._desk.missing[attempt] = message
+
+    def _attempt_started(self, report: Started) -> None:
+        node = self._desk.run[report.id.node]
+        if node.state is NodeState.QUEUED:
+            self._desk.ledger.record(
+                ev.AttemptStarted(
+                    report.id.node, report.id.number, report.worker, report.started_at
+                )
+            )
+            return
+        # Dask moved the task to another worker after the first one died. An attempt
+        # starts once; what runs there now is stopped, and a new attempt takes its place.
+        self._desk.effects.to_cancel.append(report.id)
+        message = f"worker {node.worker} was lost while the node ran on it"
+        self._desk.missing[report.id] = message
+
+    def _attempt_ended(self, outcome: Outcome) -> None:
+        if outcome.status == "stopped":
+            self._attempt_stopped(outcome.id, outcome.notebook)
+            self._desk.tasks.received(outcome)
+            return
+        self._desk.frontier.release(outcome.id.node)
+        self._desk.tasks.received(outcome)
+        self._ended(outcome)
+
+    def _ended(self, outcome: Outcome) -> None:
+        self._desk.ledger.record(event_of(outcome))
+        node = self._desk.run.graph.nodes[outcome.id.node]
+        if node.policy.cache is not None and not uncacheable(node):
+            result = result_of(self._desk.run, node.name)
+            self._desk.effects.to_keep += [] if result is None else [result]
+
+    def _attempt_lost(self, attempt: AttemptId, message: str) -> None:
+        self._desk.frontier.release(attempt.node)
+        event = m.after_loss(self._desk.run, attempt.node, message)
+        self._desk.unfinished.append(Unfinished(event, self._desk.progress.get(attempt.node)))
+        self._desk.ledger.record(event)
+
+    def _attempt_stopped(self, attempt: AttemptId, notebook: Artifact | None) -> None:
+        self._desk.frontier.release(attempt.node)
+        if self._desk.run.status is RunStatus.CANCELLING:
+            self._desk.ledger.record(ev.NodeCancelled(attempt.node, attempt.number, notebook))
+            return
+        reason = Reason("interrupted", self._desk.stopping or "its worker stopped it")
+        if self._desk.is_at_most_once(attempt.node):
+            self._desk.ledger.record(ev.AttemptInDoubt(attempt.node, attempt.number, reason))
+        else:
+            self._desk.ledger.record(ev.AttemptLost(attempt.node, attempt.number, reason, notebook))
