@@ -17,7 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Continue a run that failed, was stopped, or has changed.",
     ),
     "resolve": ("nbflow.cli.continuing", "Decide what became of a node that is in doubt."),
-    "fork": ("nbflow.cli.continuing", "Start another run from what it shares with one."),
+    "fork": ("nbflow.cli.continuing", "Start another run from what it shares with an earlier one."),
     "cancel": ("nbflow.cli.continuing", "Stop a run, whoever drives it."),
     "runs": ("nbflow.cli.looking", "List the runs of a home, newest first."),
     "show": ("nbflow.cli.looking", "Show how a run and its nodes stand."),

@@ -69,7 +69,7 @@ def resume(  # noqa: PLR0913 - one for each option or group of them
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Continue a run that failed or was stopped, or whose notebooks have changed.
+    """Continue a run that failed, was stopped, or has changed.
 
     What has succeeded and is unchanged is kept; everything else runs. The flow and its notebooks
     are read again, and what has changed is said before anything starts.
@@ -131,6 +131,7 @@ def resolve(
     A node with effect: at_most_once is in doubt when nobody knows how its attempt ended, or when it
     would have to be repeated. The run waits for this decision; resume continues it.
     """
+    from nbflow.core.states import RunStatus
     from nbflow.session import attach
     from nbflow.session.watching import command
 
@@ -138,7 +139,10 @@ def resolve(
     outputs = collected(encoded=(), files=(), texts=(), pairs=output, raw=())
     handle.resolve(node, verdict, outputs=outputs)
     print(f"{handle.id}: {node} is decided: {verdict}")
-    if not handle.view().driven:
+    view = handle.view()
+    if view.run.status is RunStatus.SUCCEEDED:
+        print("  that was all: the run has succeeded")
+    elif not view.driven:
         print(f"  continue: {command(handle, 'resume')}")
 
 
@@ -172,10 +176,10 @@ def fork(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Start another run from what it shares with this one.
+    """Start another run from what it shares with an earlier one.
 
     Other parameters, or notebooks that have changed since, make another run; nodes that are
-    the same take their results from this one, which stays as it is.
+    the same take their results from RUN, which stays as it is.
     """
     from nbflow.session import attach
 

@@ -33,6 +33,8 @@ class Manner:
     home: Path | None
     output_dir: Path | None = None
     run_id: str | None = None
+    #: As of `Flow.run`.
+    cache: bool | float | str | None = None
     as_json: bool
     progress: bool
     #: Whether a process of its own drives the run, for which nobody waits here.
@@ -58,6 +60,7 @@ def drive(
                 home=manner.home,
                 output_dir=manner.output_dir,
                 run_id=manner.run_id,
+                cache=manner.cache,
                 listen=None if listener is None else listener.hear,
             )
         code = joined(started, progress=manner.progress)
@@ -73,6 +76,7 @@ def _detached(flow: "Flow", params: Mapping[str, Any], manner: Manner) -> int:
             home=manner.home,
             output_dir=manner.output_dir,
             run_id=manner.run_id,
+            cache=manner.cache,
             detach=True,
         )
     return left(started, manner)

@@ -45,6 +45,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 
 def _limit_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
+        click.option("--alone", is_flag=True, help=_ALONE_HELP),
         click.option("--unfinished", is_flag=True, help=_UNFINISHED_HELP),
         click.option("--cache-older-than", callback=_seconds, metavar="AGE", help=_CACHE_HELP),
         click.option("--older-than", callback=_seconds, metavar="AGE", help=_OLDER_HELP),
@@ -60,6 +61,7 @@ _OLDER_HELP = (
     "neither keeps it."
 )
 _CACHE_HELP = "Forget cached results that were stored longer ago than this."
+_ALONE_HELP = "No other journal uses this store any more, though one has said so."
 _UNFINISHED_HELP = "Let runs that have not ended go, too, if nobody drives them."
 
 
@@ -82,6 +84,7 @@ def gc(
     older_than: float | None,
     cache_older_than: float | None,
     unfinished: bool,
+    alone: bool,
     grace: float,
     dry_run: bool,
     home: Path | None,
@@ -102,6 +105,7 @@ def gc(
         unfinished=unfinished,
         cache_older_than_s=cache_older_than,
         grace_s=grace,
+        alone=alone,
     )
     opened = Home.find(home, Path.cwd())
     try:
@@ -130,11 +134,13 @@ def verify(ctx: click.Context, *, runs: tuple[str, ...], home: Path | None, as_j
     from nbflow.cli.text import print_json
     from nbflow.session.home import Home
     from nbflow.session.verifying import verify as look
+    from nbflow.session.verifying import with_faults
 
     opened = Home.find(home, Path.cwd())
     try:
         rows = [opened.run_row(run) for run in runs] if runs else opened.journal.rows()
         found = look(opened.journal, opened.store, [row.id for row in rows])
+        found = with_faults(found, opened.journal.faults())
     finally:
         opened.close()
     if as_json:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nbflow.cli.paths import is_stream
-from nbflow.cli.text import near_path, value_text, wrapped
+from nbflow.cli.text import near_path, size, value_text, wrapped
+from nbflow.core.reuse import cache_statistics
 from nbflow.core.run import NodeRun
 from nbflow.core.spec import NotebookCode
 from nbflow.core.states import NodeState, RunStatus
 from nbflow.core.view import RunView
 from nbflow.drawing.look import NODE_LOOKS, RUN_LOOKS
-from nbflow.drawing.words import duration, one_line
+from nbflow.drawing.words import duration, one_line, plural
 from nbflow.session.document import status_of
 from nbflow.session.watching import how_to_resume
 
@@ -29,6 +30,7 @@ def result_lines(run: "Run", now: float) -> list[str]:
     view = run.view()
     lines = [headline(view, now), *_failures(view)]
     lines += _notebook_line(view, run)
+    lines += cache_lines(view)
     if status_of(view) is RunStatus.SUCCEEDED:
         lines += _outputs(view)
     else:
@@ -45,6 +47,18 @@ def headline(view: RunView, now: float) -> str:
         f"{RUN_LOOKS[status].word} after {took}" if view.run.ended_at else RUN_LOOKS[status].word
     )
     return f"{view.run.id}: {about} ({counts})"
+
+
+def cache_lines(view: RunView) -> Iterator[str]:
+    """Say in a line what results of other runs have spared this one, if it was to look for any."""
+    found = cache_statistics(view.run)
+    if found is None:
+        return
+    misses = f"{found.misses:,} {'miss' if found.misses == 1 else 'misses'}"
+    line = f"cache: {plural(found.hits, 'hit')}, {misses}"
+    if found.hits:
+        line += f"; {duration(found.saved_s)} saved, {size(found.size_bytes)} reused"
+    yield line
 
 
 def reason_text(node: NodeRun) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from nbflow.cli.outcome import headline, reason_text
+from nbflow.cli.outcome import cache_lines, headline, reason_text
 from nbflow.cli.text import ago, local_time, near_path, value_text, wrapped
 from nbflow.core.states import RUN_ENDED, NodeState, RunStatus
 from nbflow.core.view import RunView
@@ -29,6 +29,7 @@ def portrait_lines(run: "Run", now: float) -> list[str]:
         headline(view, now),
         f"flow {one_line(view.run.graph.spec.name)}, started {started}",
         f"notebooks: {near_path(run.output_dir)}",
+        *cache_lines(view),
     ]
     for params in _params(view):
         lines += wrapped(params)

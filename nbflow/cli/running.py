@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from nbflow.cli.as_papermill import GroupedCommand, PapermillOptions, papermill_options
+from nbflow.cli.as_papermill import PapermillOptions, papermill_options
+from nbflow.cli.caching import CachingCommand, cache_options
 from nbflow.cli.detaching import detach_option, refuse_detached
 from nbflow.cli.driving import Manner, drive
 from nbflow.cli.options import (
@@ -22,7 +23,7 @@ from nbflow.cli.paths import STREAM, is_notebook, is_stdin_piped
 
 
 @click.command(
-    cls=GroupedCommand,
+    cls=CachingCommand,
     epilog=examples(
         "nbflow run flow.yaml -o out -p date 2026-02-01",
         "nbflow run analysis.ipynb result.ipynb -f params.yaml",
@@ -39,6 +40,7 @@ from nbflow.cli.paths import STREAM, is_notebook, is_stdin_piped
     metavar="DIR",
     help="Folder of the executed notebooks, DIR/NODE.ipynb. By default in the home.",
 )
+@cache_options
 @cluster_options
 @home_option
 @click.option("--run-id", metavar="ID", help="The run's id. By default a new one is made.")
@@ -55,6 +57,7 @@ def run(  # noqa: PLR0913 - one for each option or group of them
     params: dict[str, Any],
     asked: PapermillOptions,
     output_dir: Path | None,
+    cache: bool | float | str | None,
     choice: ClusterChoice,
     home: Path | None,
     run_id: str | None,
@@ -76,6 +79,7 @@ def run(  # noqa: PLR0913 - one for each option or group of them
         home=home,
         output_dir=output_dir,
         run_id=run_id,
+        cache=cache,
         as_json=as_json,
         progress=asked.shows_progress(quiet=quiet),
         detach=detach,

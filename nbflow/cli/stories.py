@@ -62,6 +62,8 @@ def _created(event: ev.RunCreated) -> str:
 def _succeeded(event: ev.AttemptSucceeded) -> str:
     names = ", ".join(event.outputs)
     took = f"in {duration(event.ended_at - event.started_at)}"
+    if event.resolved_by:
+        took = f"as {event.resolved_by} decided"
     return f"{took}, outputs: {names}" if names else took
 
 

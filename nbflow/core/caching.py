@@ -36,8 +36,8 @@ def is_good(result: Result, policy: Cache, *, now: float) -> bool:
     together end at different times.
 
     A result that seems to come from the future was stamped by another machine's clock, or by
-    this one before it was set back. It is taken to be as old as it is ahead. So it is good for twice
-    its time at most, and one that is far ahead is made again.
+    this one before it was set back. It is taken to be as old as it is ahead. So it is good for
+    twice its time at most, and one that is far ahead is made again.
     """
     if policy.ttl is None:
         return True
@@ -48,9 +48,7 @@ def is_good(result: Result, policy: Cache, *, now: float) -> bool:
 def _receives_secret(node: NodeSpec, params: Mapping[str, Value]) -> bool:
     received = list(node.params.values())
     named = (reference for binding in received for reference in references(binding))
-    received += [
-        params[it.name] for it in named if isinstance(it, FromParam) and it.name in params
-    ]
+    received += [params[it.name] for it in named if isinstance(it, FromParam) and it.name in params]
     return any(True for value in received for _ in secrets_in(value))
 
 

@@ -35,6 +35,7 @@ def _scheduled(node: NodeRun, event: ev.AttemptScheduled, at: float) -> Changes:
         "worker": "",
         "fingerprint": event.fingerprint,
         "earlier": None,
+        "forced": False,
         "may_repeat": False,
         "source": "",
         "saved_s": 0.0,
@@ -161,6 +162,7 @@ def _reset(node: NodeRun, event: ev.NodeReset, _at: float) -> Changes:
     return {
         "earlier": None if event.kind == "forced" else earlier,
         "checkpoint": None if event.kind == "forced" else node.checkpoint,
+        "forced": event.kind == "forced",
         "source": "",
         "saved_s": 0.0,
         "failures": 0,

@@ -19,6 +19,7 @@ from nbflow.core.spec import FlowSpec
 from nbflow.core.states import Reason, ResetKind, RunStatus
 from nbflow.core.values import Artifact, Value
 
+
 class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """The exception that ended an attempt. `cell` is the cell's index in the executed notebook."""
 

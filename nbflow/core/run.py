@@ -59,6 +59,8 @@ class NodeRun(msgspec.Struct, frozen=True):
     earlier: Earlier | None = None
     #: From where the next attempt may go on.
     checkpoint: Checkpoint | None = None
+    #: Somebody wants it to run again, whatever other runs have done; until the next attempt.
+    forced: bool = False
     #: A person has decided that a node which is declared at most once may begin again.
     may_repeat: bool = False
     #: The run whose result stands for this node's, and the seconds that it took there.

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from nbflow.core.policies import Limits, Policy
+from nbflow.core.policies import Cache, Limits, Policy
 from nbflow.core.values import Binding, Value
 
 
@@ -119,6 +119,9 @@ class FlowSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     nodes: tuple[NodeSpec, ...]
     params: dict[str, Value] = {}
     limits: Limits = Limits()
+    #: What the run was asked to do about caches; its nodes' policies say so already. A cache is
+    #: for all nodes that have no word of their own about it; False is none for any node.
+    cache: Cache | bool | None = None
     #: Modules that warm kernels should have loaded: what the notebooks import, and what was named.
     preload: tuple[str, ...] = ()
     #: Where the flow was written, for messages.

@@ -23,6 +23,8 @@ from nbflow.definition.preparation import Prepared
 from nbflow.definition.references import Node, ParamRef
 
 Effect: TypeAlias = Literal["idempotent", "at_most_once"]
+#: Whether there is a cache, or for how long its results are good; None leaves it open.
+CacheOption: TypeAlias = bool | float | str | Mapping[str, Any] | Cache | None
 
 
 class FlowBuilder:
@@ -117,7 +119,7 @@ class FlowBuilder:
         resources: Mapping[str, float] | None = None,
         continue_on_failure: bool | None = None,
         effect: Effect | None = None,
-        cache: bool | float | str | Mapping[str, Any] | Cache | None = None,
+        cache: CacheOption = None,
         checkpoint: float | str | None = None,
         inputs: Iterable[str | Path] | str | Path | None = None,
         packages: Iterable[str] | str | None = None,
@@ -222,7 +224,7 @@ class FlowBuilder:
         resources: Mapping[str, float] | None = None,
         continue_on_failure: bool | None = None,
         effect: Effect | None = None,
-        cache: bool | float | str | Mapping[str, Any] | Cache | None = None,
+        cache: CacheOption = None,
         inputs: Iterable[str | Path] | str | Path | None = None,
         packages: Iterable[str] | str | None = None,
         **others: Any,
@@ -292,16 +294,27 @@ class FlowBuilder:
         return preparation.examine(self.draft, given or {}, kernels=kernels)[1]
 
     def prepare(
-        self, given: Mapping[str, Any] | None = None, *, kernels: frozenset[str] | None = None
+        self,
+        given: Mapping[str, Any] | None = None,
+        *,
+        kernels: frozenset[str] | None = None,
+        cache: CacheOption = None,
     ) -> Prepared:
-        """Return all that a run with parameters `given` needs; arguments as of `check`.
+        """Return all that a run with parameters `given` needs.
+
+        Parameters
+        ----------
+        given, kernels
+            As of `check`.
+        cache
+            As of `Flow.run`.
 
         Raises
         ------
         DefinitionError
             With every error, if the flow is not fit to run.
         """
-        return preparation.prepare(self.draft, given or {}, kernels=kernels)
+        return preparation.prepare(self.draft, given or {}, kernels=kernels, cache=cache)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -54,6 +54,8 @@ class Written:
     spec: NodeSpec
     where: Where
     function: Callable[..., Any] | None = None
+    #: Whether the node itself has a word about its cache.
+    says_cache: bool = False
 
 
 class FlowDraft:
@@ -232,7 +234,7 @@ class FlowDraft:
             ),
             place=where(),
         )
-        self.written.append(Written(spec, where, function))
+        self.written.append(Written(spec, where, function, options.cache is not None))
         node = Node(name, spec.kind, outputs, self, function)
         self.nodes.append(node)
         return node

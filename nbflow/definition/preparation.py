@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 
 from nbflow.core.errors import DefinitionError, Problem
+from nbflow.core.policies import Cache
 from nbflow.core.spec import FlowSpec, NodeSpec, NotebookCode
 from nbflow.core.values import FromParam, Value
+from nbflow.definition.cache_rules import never_cached, parse_asked, with_caches
 from nbflow.definition.check import check, check_params
 from nbflow.definition.declared import not_installed
 from nbflow.definition.draft import FlowDraft, Written
@@ -38,7 +40,7 @@ class Prepared:
 
 
 def prepare(
-    draft: FlowDraft, given: Mapping[str, Any], *, kernels: frozenset[str] | None
+    draft: FlowDraft, given: Mapping[str, Any], *, kernels: frozenset[str] | None, cache: Any = None
 ) -> Prepared:
     """Return all that a run with parameters `given` needs; arguments as of `examine`.
 
@@ -47,7 +49,7 @@ def prepare(
     DefinitionError
         With every error, if the flow is not fit to run.
     """
-    prepared, problems = examine(draft, given, kernels=kernels)
+    prepared, problems = examine(draft, given, kernels=kernels, cache=cache)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise DefinitionError(errors)
@@ -55,7 +57,7 @@ def prepare(
 
 
 def examine(
-    draft: FlowDraft, given: Mapping[str, Any], *, kernels: frozenset[str] | None
+    draft: FlowDraft, given: Mapping[str, Any], *, kernels: frozenset[str] | None, cache: Any = None
 ) -> tuple[Prepared, list[Problem]]:
     """Prepare as much as can be prepared, and return it with every problem.
 
@@ -67,17 +69,22 @@ def examine(
         Parameters of the run.
     kernels
         Kernels that can be started; None if that cannot be known yet.
+    cache
+        What the run is to do about caches; see `nbflow.definition.cache_rules`.
     """
     files = NotebookFiles(draft.contents)
     problems = list(draft.problems)
     params = {**draft.params, **_given_values(draft, given, problems)}
-    nodes = _nodes_with_code(draft, files, problems)
+    asked = _asked_cache(draft, cache, problems)
+    nodes = with_caches(_nodes_with_code(draft, files, problems), draft.written, asked)
     spec = assembled(draft, nodes, given)
-    spec = msgspec.structs.replace(spec, preload=_preloaded(draft.preload, nodes, files))
+    preload = _preloaded(draft.preload, nodes, files)
+    spec = msgspec.structs.replace(spec, preload=preload, cache=asked)
     problems += check_params(spec, given)
     problems += check(
         spec, kernels=kernels, files=files, where=[written.where for written in draft.written]
     )
+    problems += never_cached(spec.nodes, draft.written, params)
     warnings = tuple(problem for problem in problems if problem.severity == "warning")
     return Prepared(spec, params, dict(draft.binder.blobs), warnings, tuple(given)), problems
 
@@ -115,6 +122,14 @@ def _given_values(
             named = Fault(f"the parameter {name!r} cannot be passed: {fault.what}", fault.fix)
             problems.append(named.at(draft.where()))
     return values
+
+
+def _asked_cache(draft: FlowDraft, cache: Any, problems: list[Problem]) -> Cache | bool | None:
+    try:
+        return parse_asked(cache)
+    except Fault as fault:
+        problems.append(fault.at(draft.where()))
+        return None
 
 
 def _nodes_with_code(

@@ -107,6 +107,16 @@ class Absorber:
                 self._desk.frontier.release(attempt.node)
                 self._ended(outcome)
 
+    def absorb_left(self, request: CancelAsked | Decided) -> None:
+        """Take in what was asked of an earlier driver, which ended before it heard of it.
+
+        Whoever resumes a run means more than whoever wanted to cancel it then.
+        """
+        if isinstance(request, CancelAsked):
+            self._desk.effects.consumed += [] if request.signal is None else [request.signal]
+        else:
+            self._absorb_request(request)
+
     def _absorb_request(self, request: CancelAsked | Decided | StopAsked | StopOverdue) -> None:
         signal = getattr(request, "signal", None)
         if signal is not None:
@@ -188,7 +198,7 @@ class Absorber:
     def _ended(self, outcome: Outcome) -> None:
         self._desk.ledger.record(event_of(outcome))
         node = self._desk.run.graph.nodes[outcome.id.node]
-        if node.policy.cache is not None and not uncacheable(node):
+        if node.policy.cache is not None and not uncacheable(node, self._desk.run.params):
             result = result_of(self._desk.run, node.name)
             self._desk.effects.to_keep += [] if result is None else [result]
 

@@ -10,6 +10,7 @@ from nbflow.core import machine as m
 from nbflow.core.decisions import Decision, event_of, undecidable
 from nbflow.driver.ledger import Ledger
 from nbflow.driver.outcomes import doubts_settled
+from nbflow.driver.unfinished import Unfinished, finish_notebook
 from nbflow.ports import ArtifactStore, Journal
 
 
@@ -34,6 +35,8 @@ def decide_without_driver(
     ledger.record(ev.RunClaimed(decision.by))
     for event in doubts_settled(run, store):
         ledger.record(event)
+        if isinstance(event, (ev.AttemptLost, ev.AttemptInDoubt)):
+            finish_notebook(run, Unfinished(event), clock())
     why = undecidable(ledger.run, decision)
     if not why:
         ledger.record(event_of(ledger.run, decision, clock()))

@@ -142,7 +142,7 @@ class Driver:
         keeper = Keeper(run, epoch, journal, self._writer, self.put, self._clock)
         keeping = asyncio.create_task(keeper.keep(), name=f"nbflow-lease-{run}")
         try:
-            await self._take_over()
+            await self._take_over(keeper)
             while not self._is_over():
                 self._absorber.absorb(await self._inbox.get())
                 if desk.frontier.placed >= self._surroundings.slots * BACKLOG:
@@ -161,12 +161,10 @@ class Driver:
             self._writer.shutdown()
         return self.run
 
-    async def _take_over(self) -> None:
+    async def _take_over(self, keeper: Keeper) -> None:
         """Claim the run, and settle what an earlier driver left behind."""
         desk, surroundings = self._desk, self._surroundings
-        # Whoever resumes a run means more than whoever wanted to cancel its last driver.
-        signals = await desk.effects.write(surroundings.journal.signals, desk.run.id)
-        desk.effects.consumed.extend(each.id for each in signals if each.kind == "cancel")
+        left = keeper.take_up(await desk.effects.write(surroundings.journal.signals, desk.run.id))
         desk.unfinished += await desk.effects.write(
             take_over,
             desk.ledger,
@@ -177,6 +175,8 @@ class Driver:
         )
         if self._resumption.change is not None:
             desk.set_up()
+        for request in left:
+            self._absorber.absorb_left(request)
         await self._turn()
 
     # --- settling -----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ becomes a stimulus, and the driver's loop decides.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -70,12 +70,17 @@ class Keeper:
         except NbflowError as error:
             self._put(LeaseLost(error))
 
+    def take_up(self, signals: Iterable[Signal]) -> list[CancelAsked | Decided]:
+        """Return what requests ask for that another one has read; they are not heard again."""
+        signals = list(signals)
+        self._seen.update(signal.id for signal in signals)
+        asked = (_asked_by(signal) for signal in signals)
+        return [request for request in asked if request is not None]
+
     def _hear(self, signal: Signal) -> None:
-        if signal.kind == "cancel":
-            self._put(CancelAsked(signal.by, signal.id))
-        elif signal.kind == "decide":
-            decision = msgspec.json.decode(signal.body, type=Decision)
-            self._put(Decided(decision, signal.id))
+        request = _asked_by(signal)
+        if request is not None:
+            self._put(request)
 
     def _look(self) -> list[Signal]:
         now = self._clock()
@@ -84,3 +89,12 @@ class Keeper:
             self._journal.renew(self._run, self._epoch, now=now, ttl_s=LEASE_TTL_S)
             self._renew_at = now + LEASE_TTL_S / 3
         return self._journal.signals(self._run)
+
+
+def _asked_by(signal: Signal) -> CancelAsked | Decided | None:
+    """Return what `signal` asks for; None if only another version of this program knows."""
+    if signal.kind == "cancel":
+        return CancelAsked(signal.by, signal.id)
+    if signal.kind == "decide":
+        return Decided(msgspec.json.decode(signal.body, type=Decision), signal.id)
+    return None

@@ -106,7 +106,7 @@ class Recognizer:
         """Return what another run has done, if it may stand for this node's result."""
         node = run.graph.nodes[name]
         wanted = run.graph.wanted_outputs(name)
-        if uncacheable(node):
+        if run[name].forced or uncacheable(node, run.params):
             return None
         result: Result | None = self._seeds.get(now.key)
         if result is not None and not self._holds(result):

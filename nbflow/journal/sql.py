@@ -258,6 +258,11 @@ class SqlJournal(Journal):
         """
         return verifying.damages(run, self._database, self._envelopes, self._index)
 
+    @property
+    def place(self) -> str:
+        """Where the journal is, for messages; never with a password."""
+        return self._place
+
     def faults(self) -> list[str]:
         """Return what is wrong with the database as a whole, by which any run may lack something.
 

@@ -35,6 +35,7 @@ from nbflow.core.events import Record, RunCreated
 from nbflow.core.ids import is_run_id
 from nbflow.core.values import Artifact
 from nbflow.ports import Journal, RunRow
+from nbflow.session import tenants
 from nbflow.session.archive_format import (
     FORMAT,
     MANIFEST,
@@ -173,6 +174,7 @@ def read_archive(home: Home, path: Path, run: str | None = None) -> Archived:
             records = [msgspec.structs.replace(record, run=run) for record in records]
         _require_new(home.journal, row.id)
         records = _at_home(records, home)
+        tenants.settle(home.store, home.journal.place)
         archived = reader.add_artifacts(home, row.id, len(records))
         home.journal.restore(row, records)
     _materialise(home, row.id, records)

@@ -90,8 +90,13 @@ def decide(home: Home, view: RunView, decision: Decision) -> None:
     """
     node = view.run.nodes.get(decision.node)
     # What an ended driver had in flight comes into doubt only when somebody takes the run over.
-    known = view.driven or node is None or node.state not in IN_FLIGHT
-    why = undecidable(view.run, decision) if known else ""
+    may_come = (
+        not view.driven
+        and node is not None
+        and node.state in IN_FLIGHT
+        and view.run.graph.nodes[decision.node].policy.effect == "at_most_once"
+    )
+    why = "" if may_come else undecidable(view.run, decision)
     if why:
         raise NbflowError(f"run {view.run.id}: {why}")
     if view.driven:

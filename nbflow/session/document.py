@@ -6,9 +6,10 @@ Its shape is part of the public interface.
 from datetime import UTC, datetime
 from typing import Any
 
-from nbflow.core.machine import NodeRun
+from nbflow.core.machine import NodeRun, Run
+from nbflow.core.reuse import cache_statistics
 from nbflow.core.spec import NotebookCode
-from nbflow.core.states import RUN_ENDED, NodeState, RunStatus
+from nbflow.core.states import RUN_ENDED, RunStatus
 from nbflow.core.values import (
     Artifact,
     Binding,
@@ -52,6 +53,7 @@ def run_document(view: RunView, now: float) -> dict[str, Any]:
         "started_at": _stamp(run.created_at),
         "ended_at": _stamp(run.ended_at),
         "duration_s": round((run.ended_at or now) - run.created_at, 3),
+        **_about_cache(run),
         "nodes": {name: node_document(view, name, now) for name in run.graph.nodes},
     }
 
@@ -69,9 +71,7 @@ def node_document(view: RunView, name: str, now: float) -> dict[str, Any]:
         "started_at": _stamp(node.started_at),
         "ended_at": _stamp(node.ended_at),
         "duration_s": None if elapsed_s is None else round(elapsed_s, 3),
-        "cached": node.state is NodeState.SKIPPED
-        and reason is not None
-        and reason.kind == "cached",
+        "cached": node.is_cached,
         "notebook": executed_notebook(view, name),
         "outputs": {output: value_document(value) for output, value in node.outputs.items()},
     }
@@ -87,9 +87,25 @@ def executed_notebook(view: RunView, name: str) -> str | None:
     """Return the path of the executed notebook for people, once an attempt has written it."""
     node: NodeRun = view.run[name]
     code = view.run.graph.nodes[name].code
-    if not isinstance(code, NotebookCode) or node.started_at is None:
+    # A result of another run brings its executed notebook along: no attempt has started.
+    is_written = node.started_at is not None or (node.is_cached and node.notebook is not None)
+    if not isinstance(code, NotebookCode) or not is_written:
         return None
     return str(notebook_path(view.run.output_dir, name, code))
+
+
+def _about_cache(run: Run) -> dict[str, Any]:
+    found = cache_statistics(run)
+    if found is None:
+        return {}
+    return {
+        "cache": {
+            "hits": found.hits,
+            "misses": found.misses,
+            "bytes": found.size_bytes,
+            "seconds_saved": round(found.saved_s, 3),
+        }
+    }
 
 
 def value_document(value: Value) -> dict[str, Any]:

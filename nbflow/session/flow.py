@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow.core.errors import DefinitionError, NbflowError, Problem
 from nbflow.core.graph import Graph
 from nbflow.core.ids import is_run_id, new_run_id
-from nbflow.definition.builder import FlowBuilder
+from nbflow.definition.builder import CacheOption, FlowBuilder
 from nbflow.session.importing import without_collection
 from nbflow.session.picture import Picture
 
@@ -37,6 +37,7 @@ class Flow(FlowBuilder):
         output_dir: str | os.PathLike[str] | None = None,
         run_id: str | None = None,
         progress: bool | None = None,
+        cache: CacheOption = None,
         **given: Any,
     ) -> "Run":
         """Run the flow, show progress, and return when it has ended.
@@ -59,6 +60,9 @@ class Flow(FlowBuilder):
             The run's id; None makes one.
         progress
             Whether to show progress; None decides by where this runs.
+        cache
+            Whether results of earlier runs may stand for nodes that have no word of their own
+            about it, and for how long they are good; False is for no node at all.
         **given
             Parameters of this run.
 
@@ -72,7 +76,7 @@ class Flow(FlowBuilder):
             If the cluster or the home cannot be used.
         """
         wanted = {**(params or {}), **given}
-        run = self._started(wanted, cluster, workers, home, output_dir, run_id)
+        run = self._started(wanted, cluster, workers, home, output_dir, run_id, cache=cache)
         return run.join(progress=progress)
 
     def start(
@@ -86,6 +90,7 @@ class Flow(FlowBuilder):
         run_id: str | None = None,
         listen: "Callable[[Printed], None] | None" = None,
         detach: bool = False,
+        cache: CacheOption = None,
         **given: Any,
     ) -> "Run":
         """Start the flow and return its handle at once; arguments and errors as of `run`.
@@ -101,7 +106,7 @@ class Flow(FlowBuilder):
         if detach and listen is not None:
             raise NbflowError("listen= hears only a run of this process; give it or detach=True")
         return self._started(
-            wanted, cluster, workers, home, output_dir, run_id, listen, detach=detach
+            wanted, cluster, workers, home, output_dir, run_id, listen, detach=detach, cache=cache
         )
 
     def graph(self) -> Picture:
@@ -119,6 +124,7 @@ class Flow(FlowBuilder):
         listen: "Callable[[Printed], None] | None" = None,
         *,
         detach: bool = False,
+        cache: CacheOption = None,
     ) -> "Run":
         # Lazy: a flow that is only checked or drawn needs neither Dask nor a database.
         with without_collection():
@@ -136,7 +142,7 @@ class Flow(FlowBuilder):
         )
 
         def prepare(kernels: frozenset[str] | None) -> "Prepared":
-            return self.prepare(wanted, kernels=kernels)
+            return self.prepare(wanted, kernels=kernels, cache=cache)
 
         launch: Launch | None = None
         if detach:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbflow.artifacts import FileStore
+from nbflow.artifacts import FileStore, TieredCache
 from nbflow.core.errors import JournalError, UnknownRun
 from nbflow.ports import ResultCache, RunRow
 from nbflow.session import home_file
@@ -59,7 +59,7 @@ class Home:
         self.journal = journal
         self.store = store
         #: Results of earlier runs.
-        self.cache: ResultCache | None = None
+        self.cache: ResultCache = TieredCache(store)
 
     @classmethod
     def open(cls, folder: Path) -> "Home":

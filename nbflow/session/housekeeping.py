@@ -33,6 +33,7 @@ from nbflow.core.errors import NbflowError, RunHeld
 from nbflow.core.events import RunCreated, RunEnded, RunReopened
 from nbflow.core.ids import AttemptId, is_run_id
 from nbflow.ports import Entry, Journal, RunRow, TendedStore
+from nbflow.session import tenants
 from nbflow.session.home import Home, is_driven, runs_folder
 from nbflow.session.references import digests_in, live_references
 
@@ -67,6 +68,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         Entries of the cache that were put within this time, in seconds, stay. None keeps all.
     grace_s
         What was stored within this time, in seconds, stays.
+    alone
+        Whether no other journal uses the store any more, whatever one has said.
     """
 
     keep_runs: int | None = None
@@ -74,6 +77,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     unfinished: bool = False
     cache_older_than_s: float | None = None
     grace_s: float = GRACE_S
+    alone: bool = False
 
 
 class Removal(msgspec.Struct, frozen=True):
@@ -133,10 +137,12 @@ def clean(home: Home, limits: Limits, *, now: float, dry_run: bool = False) -> C
     JournalError
         If a run cannot be read, so that what it needs is not known. Nothing was removed.
     CannotClean
-        If a run is driven, and the grace period is too short for that.
+        If a run is driven, and the grace period is too short for that; or if another journal uses
+        the same store.
     ArtifactError
         If the store cannot be used.
     """
+    _require_alone(home, alone=limits.alone)
     facts = [_facts(home.journal, row) for row in home.journal.rows()]
     if limits.grace_s < DRIVEN_GRACE_S:
         _require_rest(facts, now)
@@ -169,6 +175,17 @@ def _facts(journal: Journal, row: RunRow) -> _RunFacts:
         records.append(record)
     digests.update(reference.digest for reference in live_references(records))
     return _RunFacts(row, frozenset(digests), last_at, ended, forked_from)
+
+
+def _require_alone(home: Home, *, alone: bool) -> None:
+    if alone:
+        tenants.forget_others(home.store, home.journal.place)
+    if others := tenants.others(home.store, home.journal.place):
+        raise CannotClean(
+            f"the store {home.store.ref.url} is also used by {'; '.join(others)}. What that refers "
+            "to is not known here, and would be removed. Give each journal a store of its own; if "
+            "that one is gone for good, say so by --alone"
+        )
 
 
 def _require_rest(facts: list[_RunFacts], now: float) -> None:

@@ -29,6 +29,7 @@ from nbflow.core.spec import FlowSpec
 from nbflow.driver import Resumption
 from nbflow.driver.lease import LEASE_TTL_S
 from nbflow.ports import ClusterInfo
+from nbflow.session import tenants
 from nbflow.session.fitness import unfit_for
 from nbflow.session.home import Home, driver_name, end_stale_driver, is_dead
 from nbflow.session.launch import Claimed, Launch
@@ -164,6 +165,7 @@ def own_kernels() -> frozenset[str]:
 
 def _create(home: Home, prepared: "Prepared", request: Request) -> None:
     """Write a run's artifacts, and then its first record."""
+    tenants.settle(home.store, home.journal.place)
     for data in prepared.blobs.values():
         home.store.put(data, "pickle")
     output_dir = request.output_dir or home.runs_folder(request.run)

@@ -63,7 +63,7 @@ def redefined(
             )
             raise DefinitionError([*error.problems, hint]) from error
     if flow is not None:
-        return flow.prepare(given, kernels=kernels)
+        return flow.prepare(given, kernels=kernels, cache=run.graph.spec.cache)
     return _refreshed(run, given)
 
 

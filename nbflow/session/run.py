@@ -18,6 +18,7 @@ from nbflow.core.decisions import Decision
 from nbflow.core.errors import NbflowError, RunHeld
 from nbflow.core.events import Record
 from nbflow.core.resuming import Wish
+from nbflow.core.reuse import CacheStatistics, cache_statistics
 from nbflow.core.states import RUN_ENDED, NodeState, RunStatus
 from nbflow.core.view import RunView
 from nbflow.definition.builder import FlowBuilder
@@ -342,6 +343,11 @@ class Run:
     def document(self) -> dict[str, Any]:
         """Return everything about the run as plain JSON (the shape of ``show --json``)."""
         return run_document(self.view(), time.time())
+
+    @property
+    def cache_statistics(self) -> CacheStatistics:
+        """What results of other runs have spared this one, as far as it has got."""
+        return cache_statistics(self.view().run) or CacheStatistics()
 
     def events(self, after_seq: int = 0) -> list[Record]:
         """Return the run's events in order, after the `after_seq`-th."""

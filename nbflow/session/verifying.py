@@ -65,6 +65,12 @@ def verify(journal: Journal, store: TendedStore, runs: Sequence[str]) -> Verific
     )
 
 
+def with_faults(found: Verification, faults: Sequence[str]) -> Verification:
+    """Add what is wrong with the journal's database as a whole, which may hide any run."""
+    whole = tuple(Finding("", None, 0, "journal", what, _NO_BACKUP) for what in faults)
+    return msgspec.structs.replace(found, findings=(*found.findings, *whole))
+
+
 class _Look:
     """One look at some runs. An artifact that several records name is read once."""
 

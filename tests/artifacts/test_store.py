@@ -7,14 +7,19 @@ import resource
 import stat
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import _registry
 
-from nbflow.artifacts import FileStore, digest_of
+from nbflow.artifacts import FileStore, digest_of, under_its_name
 from nbflow.artifacts.digests import blob_name
+from nbflow.artifacts.files import Disk
 from nbflow.core.attempts import StoreRef
 from nbflow.core.errors import ArtifactError
 from nbflow.core.ids import AttemptId
@@ -307,6 +312,195 @@ def test_receipts_cannot_lead_out_of_the_store(store, run, node):
         store.put_receipt(attempt, b"outcome")
     with pytest.raises(ArtifactError, match="no receipt"):
         store.get_receipt(attempt)
+
+
+# --- clean-up -----------------------------------------------------------------------------------
+
+
+HOUR_S = 3600
+
+
+def age(path, seconds):
+    at = time.time() - seconds
+    os.utime(path, (at, at))
+
+
+class Meddling(Disk):
+    """Does something else just before a step."""
+
+    def __init__(self, step, meddle):
+        self.step = step
+        self.meddle = meddle
+
+    def before(self, step, path):
+        if step == self.step and "condemned" in str(path):
+            self.meddle()
+
+
+def meddled(root, step, meddle):
+    """Remove `DATA`, which is old, while somebody meddles; return whether it was removed."""
+    store = FileStore.open(root)
+    store.put(DATA, "file")
+    age(root / blob_name(DIGEST), HOUR_S)
+    cleaner = FileStore.open(root, disk=Meddling(step, lambda: meddle(FileStore.open(root))))
+    return cleaner.remove(DIGEST, before=time.time() - HOUR_S / 2)
+
+
+def put_again(store):
+    store.put(DATA, "file")
+
+
+def touch_again(store):
+    assert store.touch(DIGEST)
+
+
+def read_it(store):
+    assert store.get(DIGEST) == DATA
+    assert store.path(DIGEST).read_bytes() == DATA
+    assert store.exists(DIGEST)
+
+
+@pytest.mark.parametrize("step", ["rename", "remove"])
+@pytest.mark.parametrize("meddle", [put_again, touch_again])
+def test_what_is_put_while_it_is_being_removed_is_there_afterwards(root, step, meddle):
+    meddled(root, step, meddle)
+    assert FileStore.open(root).get(DIGEST) == DATA
+    assert list(FileStore.open(root).unfinished()) == []
+
+
+@pytest.mark.parametrize("step", ["rename", "remove"])
+def test_what_is_removed_can_be_read_until_it_is_gone(root, step):
+    removed = meddled(root, step, read_it)
+    assert removed == (step == "rename")
+    assert FileStore.open(root).exists(DIGEST) == (not removed)
+
+
+def test_a_clean_up_that_is_killed_half_way_has_removed_nothing(root):
+    def die(store):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        meddled(root, "remove", die)
+    assert not (root / blob_name(DIGEST)).exists()
+    store = FileStore.open(root)
+    assert [stored.digest for stored in store.stored()] == [DIGEST]
+    assert store.get(DIGEST) == DATA
+
+
+def test_a_clean_up_races_with_writers_and_no_put_is_lost(root):
+    store = FileStore.open(root)
+    store.put(DATA, "file")
+    stop = threading.Event()
+    lost = []
+
+    def clean():
+        while not stop.is_set():
+            store.remove(DIGEST, before=time.time() - HOUR_S)
+
+    def write():
+        writer = FileStore.open(root)
+        for _ in range(300):
+            with suppress(FileNotFoundError):
+                age(root / blob_name(DIGEST), 2 * HOUR_S)
+            writer.put(DATA, "file")
+            if writer.get(DIGEST) != DATA:
+                lost.append(DIGEST)
+
+    cleaners = [threading.Thread(target=clean) for _ in range(2)]
+    for thread in cleaners:
+        thread.start()
+    try:
+        write()
+    finally:
+        stop.set()
+        for thread in cleaners:
+            thread.join()
+    assert lost == []
+    assert store.get(DIGEST) == DATA
+
+
+def test_an_emitted_files_second_name_goes_with_it(store, root):
+    artifact = store.put(DATA, "file", preview="table.csv")
+    named = under_its_name(store.path(DIGEST), artifact)
+    assert store.remove(DIGEST, before=time.time() + HOUR_S)
+    assert not named.exists()
+    assert blobs(root) == []
+
+
+def test_links_are_neither_listed_nor_followed(store, root, tmp_path):
+    store.put(DATA, "file")
+    outside = tmp_path / "outside"
+    (outside / "ab").mkdir(parents=True)
+    stranger = outside / "ab" / ("ab" * 32)
+    stranger.write_bytes(b"somebody else's")
+    (root / "sha256" / "ab").symlink_to(outside / "ab")
+    (root / "tmp" / "link").symlink_to(outside)
+    age(stranger, HOUR_S)
+    assert [stored.digest for stored in store.stored()] == [DIGEST]
+    for leftover in list(store.unfinished()):
+        store.remove_unfinished(leftover.name)
+    assert names(root / "tmp") == []
+    assert stranger.exists()
+
+
+def test_a_leftover_is_as_young_as_the_youngest_file_in_it(store, root):
+    folder = root / "tmp" / "deadbeef"
+    folder.mkdir()
+    (folder / "old").write_bytes(b"12345")
+    (folder / "young").write_bytes(b"123")
+    age(folder / "old", HOUR_S)
+    age(folder, HOUR_S)
+    (leftover,) = store.unfinished()
+    assert (leftover.name, leftover.size_bytes) == ("deadbeef", 8)
+    assert leftover.modified_at > time.time() - HOUR_S / 2
+    store.remove_unfinished("deadbeef")
+    store.remove_unfinished("deadbeef")
+    assert names(root / "tmp") == []
+
+
+def test_another_users_file_is_made_young_by_a_copy(store, root, monkeypatch):
+    store.put(DATA, "file")
+    blob = root / blob_name(DIGEST)
+
+    def forbid(path):
+        raise PermissionError(errno.EPERM, "not yours")
+
+    for again in (put_again, touch_again):
+        age(blob, HOUR_S)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "utime", forbid)
+            again(store)
+        assert blob.stat().st_mtime > time.time() - HOUR_S / 2
+        assert store.get(DIGEST) == DATA
+
+
+def test_old_bytes_at_a_url_are_written_again(url, tmp_path, monkeypatch):
+    store = FileStore.open(url, cache_dir=tmp_path / "cache")
+    store.put(DATA, "file")
+    put_at = next(store.stored()).modified_at
+    store.put(DATA, "file")
+    assert next(store.stored()).modified_at == put_at, "young enough"
+    monkeypatch.setattr("nbflow.artifacts.remote._YOUNG_S", 0.0)
+    store.put(DATA, "file")
+    again_at = next(store.stored()).modified_at
+    assert again_at > put_at
+    assert store.touch(DIGEST)
+    assert next(store.stored()).modified_at > again_at
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"mtime": 12.0},
+        {"LastModified": datetime.fromtimestamp(12, UTC)},
+        {"updated": "1970-01-01T00:00:12Z"},
+        {"created": datetime.fromtimestamp(12, UTC), "mtime": 12},
+    ],
+)
+def test_services_tell_the_time_each_in_its_way(url, tmp_path, info):
+    store = FileStore.open(url, cache_dir=tmp_path / "cache")
+    assert store._place._modified_at(info) == 12
+    store.put(DATA, "file")
 
 
 # --- identity -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from nbflow.cli import running
+from nbflow.cli import driving
 from nbflow.core.errors import JournalError, LostLease
 
 FLOW = """\
@@ -187,7 +187,7 @@ def test_a_driver_that_cannot_go_on_leaves_an_interrupted_run(error, code, capsy
         def join(self, *, progress):
             raise error
 
-    assert running._joined(Stranded(), progress=False) == code
+    assert driving.joined(Stranded(), progress=False) == code
     assert capsys.readouterr() == ("", f"error: {error}\n")
 
 

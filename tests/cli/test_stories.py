@@ -6,12 +6,14 @@ import pytest
 
 from nbflow.cli.stories import _WORDS, event_document, event_line
 from nbflow.core import events as ev
+from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.spec import FlowSpec
 from nbflow.core.states import Reason, RunStatus
 from nbflow.core.values import Artifact, Inline
 
 AT = 1_767_225_600.5  # 2026-01-01 00:00:00.5 UTC
 
+ARTIFACT = Artifact("pickle", "sha256:0", 5, preview="3 x 2")
 EVENTS = [
     ev.RunCreated(flow=FlowSpec(name="f", nodes=()), params={"a": Inline(1)}, output_dir="out"),
     ev.RunClaimed("host:1:2"),
@@ -20,16 +22,23 @@ EVENTS = [
     ev.RunEnded(RunStatus.FAILED),
     ev.AttemptScheduled("a", 1),
     ev.AttemptStarted("a", 1, "tcp://w", AT),
-    ev.AttemptSucceeded(
-        "a", 1, AT, AT + 2, {"rows": Artifact("pickle", "sha256:0", 5, preview="3 x 2")}
-    ),
+    ev.AttemptSucceeded("a", 1, AT, AT + 2, {"rows": ARTIFACT}),
     ev.AttemptFailed("a", 2, Reason("error", "it\nbroke"), error=ev.ErrorInfo("E", "m", 4)),
     ev.AttemptLost("a", 1, Reason("worker_lost", "gone")),
     ev.RetryScheduled("a", 1, AT + 60),
     ev.RetryDue("a", 1),
     ev.NodeSkipped("b", Reason("upstream_failed", "a failed")),
     ev.NodeCancelled("b"),
-    ev.NodeReset("b", "resumed"),
+    ev.NodeReset("b", "its code has changed", "code"),
+    ev.FlowChanged(
+        flow=FlowSpec(name="f", nodes=()),
+        params={"a": Inline(2)},
+        changes=("node 'c' was added", "the parameter a has another value"),
+    ),
+    ev.CheckpointStored("a", 1, ev.Checkpoint(3, "0", ARTIFACT, ARTIFACT, AT)),
+    ev.AttemptInDoubt("a", 1, Reason("driver_lost", "its driver ended")),
+    ev.NodeKept("b"),
+    ev.NodeCached("b", Fingerprint(code="0"), "r-0", 90.0, {"rows": ARTIFACT}),
 ]
 
 
@@ -76,3 +85,25 @@ def test_an_event_is_one_line(event):
 def test_a_line_names_the_attempt_and_the_reason():
     assert event_line(record(EVENTS[8])).endswith("a#2  error: it broke")
     assert event_line(record(EVENTS[7])).endswith("a#1  in 2.0 s, outputs: rows")
+
+
+@pytest.mark.parametrize(
+    ("kind", "end"),
+    [
+        (ev.NodeReset, "b  code: its code has changed"),
+        (ev.FlowChanged, "node 'c' was added; the parameter a has another value"),
+        (ev.CheckpointStored, "a#1  before cell 3"),
+        (ev.AttemptInDoubt, "a#1  driver_lost: its driver ended"),
+        (ev.NodeKept, "b  unchanged: its earlier result stands"),
+        (ev.NodeCached, "b  as in run r-0, 1 min 30 s saved"),
+    ],
+)
+def test_a_line_says_why_a_resumed_run_does_what_it_does(kind, end):
+    (event,) = (it for it in EVENTS if type(it) is kind)
+    assert event_line(record(event)).endswith(end)
+
+
+def test_a_decision_of_a_person_names_the_person():
+    decided = ev.AttemptSucceeded("a", 1, AT, AT, resolved_by="ann")
+    assert event_document(record(decided))["resolved_by"] == "ann"
+    assert event_line(record(decided)).endswith("as ann decided")

@@ -2,11 +2,12 @@
 
 import hashlib
 import threading
+import time
 
 import fsspec
 import pytest
 
-from nbflow.artifacts import FileStore
+from nbflow.artifacts import FileStore, under_its_name
 from nbflow.core.errors import ArtifactError
 from nbflow.core.ids import AttemptId
 from nbflow.core.values import Artifact
@@ -161,3 +162,114 @@ def test_one_store_serves_several_threads(store):
     finally:
         threading.excepthook = hook
     assert errors == []
+
+
+# --- entries ------------------------------------------------------------------------------------
+
+
+def test_an_entry_is_what_was_put_last(store):
+    assert store.get_entry("cache/ab/abcdef") is None
+    store.put_entry("cache/ab/abcdef", b"first")
+    store.put_entry("cache/ab/abcdef", b"second")
+    assert store.get_entry("cache/ab/abcdef") == b"second"
+    store.remove_entry("cache/ab/abcdef")
+    store.remove_entry("cache/ab/abcdef")
+    assert store.get_entry("cache/ab/abcdef") is None
+
+
+def test_entries_are_listed_by_folder(store):
+    before = time.time() - 1
+    for name in ("cache/ab/abc", "cache/cd/cde", "cached/ab/abc"):
+        store.put_entry(name, name.encode())
+    store.put(DATA, "file")
+    found = {entry.name: entry for entry in store.entries("cache")}
+    assert found.keys() == {"cache/ab/abc", "cache/cd/cde"}
+    assert found["cache/ab/abc"].size_bytes == len("cache/ab/abc")
+    assert before <= found["cache/ab/abc"].modified_at <= time.time() + 1
+    assert [entry.name for entry in store.entries("cache/cd")] == ["cache/cd/cde"]
+    assert list(store.entries("nothing")) == []
+    assert {entry.name for entry in store.entries()} == {*found, "cached/ab/abc"}
+
+
+@pytest.mark.parametrize("name", ["", "/etc/passwd", "cache/../../mark", "cache//a", ".hidden"])
+def test_the_name_of_an_entry_leads_nowhere_else(store, name):
+    for call in (
+        lambda: store.put_entry(name, b""),
+        lambda: store.get_entry(name),
+        lambda: list(store.entries(name or "..")),
+        lambda: store.remove_entry(name),
+    ):
+        with pytest.raises(ArtifactError, match="cannot be the name of an entry"):
+            call()
+
+
+# --- house-keeping ------------------------------------------------------------------------------
+
+
+def test_all_artifacts_and_nothing_else_are_listed(store):
+    before = time.time() - 1
+    assert list(store.stored()) == []
+    artifacts = [store.put(b"x" * number, "file", preview="x.txt") for number in range(3)]
+    under_its_name(store.path(artifacts[1].digest), artifacts[1])
+    store.put_receipt(ATTEMPT, b"outcome")
+    store.put_entry("cache/a", b"entry")
+    found = {stored.digest: stored for stored in store.stored()}
+    assert {digest: stored.size_bytes for digest, stored in found.items()} == {
+        artifact.digest: artifact.size_bytes for artifact in artifacts
+    }
+    assert all(before <= stored.modified_at <= time.time() + 1 for stored in found.values())
+
+
+def test_an_old_artifact_is_removed_and_a_young_one_is_not(store):
+    store.put(DATA, "file")
+    assert not store.remove(DIGEST, before=time.time() - 60)
+    assert store.get(DIGEST) == DATA
+    assert store.remove(DIGEST, before=time.time() + 60)
+    assert not store.exists(DIGEST)
+    assert list(store.stored()) == []
+    assert not store.remove(DIGEST, before=time.time() + 60)
+    with pytest.raises(ArtifactError, match="missing"):
+        store.path(DIGEST)
+    store.put(DATA, "file")
+    assert store.get(DIGEST) == DATA
+
+
+def test_what_is_put_or_touched_again_is_young(store, tmp_path):
+    store.put(DATA, "file")
+    put_at = next(store.stored()).modified_at
+    (tmp_path / "source").write_bytes(DATA)
+    for again in (
+        lambda: store.put(DATA, "file"),
+        lambda: store.put_file(tmp_path / "source", "file"),
+        lambda: store.touch(DIGEST),
+    ):
+        began = time.time() - 1
+        again()
+        assert next(store.stored()).modified_at >= max(began, put_at)
+    assert store.touch(DIGEST)
+    assert not store.touch(DIGEST.replace("0", "1"))
+
+
+def test_receipts_are_listed_with_their_attempts(store):
+    assert list(store.receipts()) == []
+    other = AttemptId("sales-2", "a.b", 12, 3)
+    store.put_receipt(ATTEMPT, b"outcome")
+    store.put_receipt(other, b"another")
+    (found,) = store.receipts("sales-1")
+    assert found.attempt == AttemptId("sales-1", "models/forest", 2, 0)
+    assert found.size_bytes == len(b"outcome")
+    assert found.modified_at > time.time() - 60
+    assert {each.attempt.run for each in store.receipts()} == {"sales-1", "sales-2"}
+    store.remove_receipt(found.attempt)
+    store.remove_receipt(found.attempt)
+    assert store.get_receipt(ATTEMPT) is None
+    assert store.get_receipt(other) == b"another"
+
+
+def test_staging_that_is_in_use_is_listed_as_unfinished(store):
+    with store.staging() as folder:
+        (folder / "content").write_bytes(DATA)
+        for found in store.unfinished():
+            assert found.size_bytes == len(DATA)
+            assert found.modified_at > time.time() - 60
+    assert list(store.unfinished()) == []

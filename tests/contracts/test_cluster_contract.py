@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import cloudpickle
+import dask
+import msgspec
 import pytest
 
 from nbflow.artifacts import FileStore
@@ -77,7 +79,7 @@ def fake() -> FakeCluster:
     return FakeCluster(behave, clock=time.time)
 
 
-def dask() -> DaskCluster:
+def embedded() -> DaskCluster:
     return DaskCluster(Embedded(workers=2, threads=2), clock=time.time)
 
 
@@ -95,7 +97,7 @@ async def wait(x):
     await asyncio.Event().wait()
 
 
-@pytest.fixture(params=[fake, dask])
+@pytest.fixture(params=[fake, embedded])
 def desk(request, tmp_path):
     @asynccontextmanager
     async def opened() -> AsyncIterator[Desk]:
@@ -178,6 +180,30 @@ def test_cancelling_many_at_once_ends_them_all(desk) -> None:
             await it.until(lambda: len(it.ended()) == 12)
             assert set(it.ended().values()) == {"stopped"}
             assert not [r for r in it.reports if isinstance(r, (Lost, WorkerNote))]
+
+    asyncio.run(main())
+
+
+def test_annotations_of_the_caller_are_not_meant_for_attempts(desk) -> None:
+    async def main() -> None:
+        async with desk() as it:
+            # Nobody offers this, so that an attempt that asked for it would never run.
+            with dask.annotate(resources={"NONE": 1}, retries=3):
+                await it.cluster.submit([it.task("n", plus_one, x=1)])
+            await it.until(lambda: bool(it.ended()))
+            assert it.ended() == {"n": "succeeded"}
+
+    asyncio.run(main())
+
+
+def test_what_must_be_careful_begins_like_the_rest(desk) -> None:
+    async def main() -> None:
+        async with desk() as it:
+            tasks = [it.task(f"n{i}", plus_one, x=i) for i in range(4)]
+            await it.cluster.submit([msgspec.structs.replace(t, careful=True) for t in tasks])
+            await it.until(lambda: len(it.ended()) == 4)
+            assert set(it.ended().values()) == {"succeeded"}
+            assert sorted(it.started()) == ["n0", "n1", "n2", "n3"]
 
     asyncio.run(main())
 

@@ -3,13 +3,14 @@
 import threading
 
 import pytest
+from msgspec.structs import replace
 
 from nbflow.core import events as ev
 from nbflow.core.errors import JournalError, LostLease, RunExists, RunHeld, UnknownRun
 from nbflow.core.spec import FlowSpec
 from nbflow.core.values import Inline
 from nbflow.journal import SqlJournal
-from nbflow.ports import Signal
+from nbflow.ports import MAX_LEASE_S, Signal
 from nbflow.testing import MemoryJournal
 
 CREATED = ev.RunCreated(FlowSpec(name="sales", nodes=()), {"date": Inline("today")}, "/out")
@@ -18,13 +19,13 @@ CREATED = ev.RunCreated(FlowSpec(name="sales", nodes=()), {"date": Inline("today
 class Handles:
     """Handles on one journal, as several processes would have them."""
 
-    def __init__(self, kind, path):
-        self._path = path if kind == "sqlite" else None
+    def __init__(self, where):
+        self._where = where
         self._first = MemoryJournal()
         self._open = []
 
     def __call__(self):
-        handle = SqlJournal.open(self._path) if self._path else self._first.reopen()
+        handle = SqlJournal.open(self._where) if self._where else self._first.reopen()
         self._open.append(handle)
         return handle
 
@@ -33,9 +34,14 @@ class Handles:
             handle.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def handles(request, tmp_path):
-    handles = Handles(request.param, tmp_path / "home" / "journal.db")
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def handles(request, tmp_path, postgres):
+    where = {
+        "memory": lambda: None,
+        "sqlite": lambda: tmp_path / "home" / "journal.db",
+        "postgres": lambda: postgres.url(options=postgres.new_schema()),
+    }
+    handles = Handles(where[request.param]())
     yield handles
     handles.close()
 
@@ -136,6 +142,38 @@ def test_a_good_lease_keeps_everybody_out(handles, journal, run, holder):
 def test_an_ended_lease_may_be_taken_over(handles, journal, run):
     journal.claim(run, "host:1", now=100.0, ttl_s=30.0)
     assert handles().claim(run, "host:2", now=130.0, ttl_s=30.0) == 2
+
+
+def test_a_lease_from_a_clock_that_has_been_set_back_keeps_nobody_out(handles, journal, run):
+    journal.claim(run, "host:1", now=1e6, ttl_s=30.0)
+    assert not journal.row(run).is_held(100.0)
+    assert handles().claim(run, "host:2", now=100.0, ttl_s=30.0) == 2
+    with pytest.raises(LostLease):
+        journal.append(run, 1, records(run, 1, 2, 1))
+
+
+def test_a_driver_whose_clock_is_set_back_keeps_its_run_when_it_renews(handles, journal, run):
+    journal.claim(run, "host:1", now=1e6, ttl_s=30.0)
+    journal.renew(run, 1, now=100.0, ttl_s=30.0)
+    with pytest.raises(RunHeld):
+        handles().claim(run, "host:2", now=101.0, ttl_s=30.0)
+
+
+@pytest.mark.parametrize("ttl_s", [0.0, -1.0, MAX_LEASE_S + 1])
+def test_no_lease_is_granted_for_no_time_or_for_too_long(journal, run, ttl_s):
+    with pytest.raises(ValueError, match="a lease lasts up to"):
+        journal.claim(run, "host:1", now=100.0, ttl_s=ttl_s)
+    epoch = journal.claim(run, "host:1", now=100.0, ttl_s=MAX_LEASE_S)
+    with pytest.raises(ValueError, match="a lease lasts up to"):
+        journal.renew(run, epoch, now=100.0, ttl_s=ttl_s)
+
+
+def test_a_driver_may_append_after_its_lease_until_somebody_takes_it(journal, run):
+    epoch = journal.claim(run, "host:1", now=100.0, ttl_s=30.0)
+    journal.append(run, epoch, records(run, epoch, 2, 1))
+    assert not journal.row(run).is_held(1000.0)
+    journal.append(run, epoch, records(run, epoch, 3, 1))
+    assert seqs(journal, run) == [1, 2, 3]
 
 
 def test_renewal_extends_the_lease(journal, run):
@@ -245,6 +283,13 @@ def test_signals_wait_until_they_are_consumed(handles, journal, run):
         journal.consume(run, epoch, first.id)
 
 
+def test_a_signal_says_what_is_asked(handles, journal, run):
+    handles().signal(run, "resolve", "ada", at=101.0, body='{"as": "succeeded", "ä": 1}')
+    (signal,) = journal.signals(run)
+    expected = Signal(signal.id, "resolve", "ada", 101.0, '{"as": "succeeded", "ä": 1}')
+    assert signal == expected
+
+
 def test_signals_outlive_their_driver(journal, run):
     journal.claim(run, "host:1", now=100.0, ttl_s=30.0)
     journal.signal(run, "cancel", "cli", at=101.0)
@@ -252,6 +297,88 @@ def test_signals_outlive_their_driver(journal, run):
     (signal,) = journal.signals(run)
     journal.consume(run, epoch, signal.id)
     assert journal.signals(run) == []
+
+
+@pytest.fixture
+def history(journal, run):
+    """A run's row and records, of several epochs."""
+    for epoch in (1, 2):
+        journal.claim(run, f"host:{epoch}", now=100.0 * epoch, ttl_s=30.0)
+        journal.append(run, epoch, records(run, epoch, 3 * epoch - 1, 3))
+    return journal.row(run), list(journal.read(run))
+
+
+def test_a_run_is_restored_whole_and_belongs_to_nobody(handles, journal, run, history):
+    row, held = history
+    journal.remove(run, now=1000.0)
+    handles().restore(row, held)
+
+    assert list(journal.read(run)) == held
+    restored = journal.row(run)
+    assert (restored.flow, restored.created_at) == (row.flow, row.created_at)
+    assert (restored.epoch, restored.last_seq, restored.holder) == (2, 7, "")
+    assert list(journal.verify(run)) == []
+    assert journal.claim(run, "host:3", now=100.0, ttl_s=30.0) == 3
+
+
+def test_a_run_is_not_restored_over_another(journal, run, history):
+    row, held = history
+    with pytest.raises(RunExists, match="r1"):
+        journal.restore(row, held)
+    assert journal.row(run) == row
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda row, held: (row, held[:-1]), id="the end is missing"),
+        pytest.param(lambda row, held: (row, held[1:]), id="the beginning is missing"),
+        pytest.param(lambda row, held: (row, [*held[:2], *held[3:]]), id="a gap"),
+        pytest.param(lambda row, held: (replace(row, id="r2"), held), id="another run's"),
+        pytest.param(lambda row, held: (replace(row, epoch=1), held), id="epochs to come"),
+        pytest.param(
+            lambda row, held: (row, [*held[:-1], replace(held[-1], epoch=1)]), id="epochs go back"
+        ),
+        pytest.param(lambda row, held: (replace(row, last_seq=0), []), id="nothing"),
+    ],
+)
+def test_half_a_history_is_not_restored(journal, run, history, change):
+    row, held = change(*history)
+    journal.remove(run, now=1000.0)
+    with pytest.raises(JournalError, match="run r"):
+        journal.restore(row, held)
+    assert journal.rows() == []
+
+
+def test_a_removed_run_is_forgotten_with_its_signals(handles, journal, run, history):
+    journal.create("r2", CREATED, flow="sales", at=100.0)
+    journal.signal(run, "cancel", "cli", at=1.0)
+    handles().remove(run, now=1000.0)
+
+    assert [row.id for row in journal.rows()] == ["r2"]
+    for call in (journal.row, journal.read, journal.verify, journal.references):
+        with pytest.raises(UnknownRun):
+            call(run)
+    journal.create(run, CREATED, flow="sales", at=200.0)
+    assert seqs(journal, run) == [1]
+    assert journal.signals(run) == []
+
+
+def test_a_run_that_is_driven_is_not_removed(journal, run):
+    epoch = journal.claim(run, "host:1", now=100.0, ttl_s=30.0)
+    with pytest.raises(RunHeld, match="host:1"):
+        journal.remove(run, now=129.0)
+    journal.append(run, epoch, records(run, epoch, 2, 1))
+    journal.remove(run, now=130.0)
+    with pytest.raises(UnknownRun):
+        journal.append(run, epoch, records(run, epoch, 3, 1))
+    with pytest.raises(UnknownRun):
+        journal.remove(run, now=130.0)
+
+
+def test_what_is_sound_is_verified_without_a_fault(journal, run, history):
+    assert list(journal.verify(run)) == []
+    assert list(journal.references(run)) == []
 
 
 def test_one_handle_serves_several_threads(journal):

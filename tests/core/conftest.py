@@ -6,6 +6,7 @@ import pytest
 
 from nbflow.core import events as ev
 from nbflow.core import machine as m
+from nbflow.core.making import fingerprint_of
 from nbflow.core.policies import Policy, Retry
 from nbflow.core.spec import FlowSpec, FunctionCode, NodeSpec
 from nbflow.core.states import FailureKind, NodeState, Reason
@@ -15,14 +16,29 @@ from nbflow.testing.invariants import validate
 NOW = 1_000.0
 
 
-def make_node(name, *, after=(), wants=(), retries=0, continue_on_failure=False, **more):
+def make_node(
+    name,
+    *,
+    after=(),
+    wants=(),
+    retries=0,
+    continue_on_failure=False,
+    effect="idempotent",
+    cache=None,
+    **more,
+):
     """A node that comes `after` some, and `wants` output ``x`` of others."""
     return NodeSpec(
         name=name,
         code=FunctionCode(name),
         params={f"from_{source}": FromOutput(source, "x") for source in wants},
         after=tuple(after),
-        policy=Policy(retries=Retry(times=retries), continue_on_failure=continue_on_failure),
+        policy=Policy(
+            retries=Retry(times=retries),
+            continue_on_failure=continue_on_failure,
+            effect=effect,
+            cache=cache,
+        ),
         **more,
     )
 
@@ -58,7 +74,8 @@ class Story:
         return self.tell(ev.RunReopened("driver"))
 
     def schedule(self, name):
-        return self.tell(ev.AttemptScheduled(name, self.run[name].attempt + 1))
+        made_of = fingerprint_of(self.run, name)
+        return self.tell(ev.AttemptScheduled(name, self.run[name].attempt + 1, made_of))
 
     def start(self, name):
         self.schedule(name)

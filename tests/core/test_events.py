@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from nbflow.core import events as ev
+from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.policies import Limits, Policy, Retry
 from nbflow.core.spec import FlowSpec, FunctionCode, NodeSpec, NotebookCode
 from nbflow.core.states import Reason, RunStatus
@@ -32,23 +33,29 @@ FLOW = FlowSpec(
     limits=Limits(3, {"g": 1}),
     place="flow.yaml",
 )
+MADE_OF = Fingerprint("code", "modules", "environment", "files", "params", "upstream")
 REASON = Reason("timed_out", "took more than 5 s")
 EVENTS = [
     ev.RunCreated(FLOW, {"p": Inline([1, 2.5, None, {"k": True}])}, "/out", "0.1"),
     ev.RunClaimed("host:1"),
     ev.RunReopened("host:2"),
+    ev.FlowChanged(FLOW, {"p": Inline("y")}, ("a: its code has changed",)),
     ev.CancelRequested("me"),
     ev.RunEnded(RunStatus.FAILED),
-    ev.AttemptScheduled("a", 1),
+    ev.AttemptScheduled("a", 1, MADE_OF),
+    ev.CheckpointStored("a", 1, ev.Checkpoint(3, "prefix", NOTEBOOK, NOTEBOOK, 2.0)),
     ev.AttemptStarted("a", 1, "tcp://w", 1.5),
     ev.AttemptSucceeded("a", 1, 1.5, 2.5, {"x": Inline(None), "t": NOTEBOOK}, NOTEBOOK, NOTEBOOK),
     ev.AttemptFailed("a", 1, REASON, 1.5, 2.5, ev.ErrorInfo("E", "m", 3, "tb"), {}, NOTEBOOK),
     ev.AttemptLost("a", 1, Reason("driver_lost", "gone"), NOTEBOOK),
+    ev.AttemptInDoubt("a", 1, Reason("driver_lost", "gone")),
     ev.RetryScheduled("a", 1, 9.0),
     ev.RetryDue("a", 1),
     ev.NodeSkipped("a", Reason("upstream_failed", "b failed")),
     ev.NodeCancelled("a", 1, NOTEBOOK),
-    ev.NodeReset("a", "resumed"),
+    ev.NodeKept("a"),
+    ev.NodeCached("a", MADE_OF, "other", 1.5, {"x": Inline(1)}, NOTEBOOK),
+    ev.NodeReset("a", "its code has changed", "code"),
 ]
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from nbflow.core import events as ev
 from nbflow.core import machine as m
+from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.policies import Policy
 from nbflow.core.spec import FlowSpec, FunctionCode, NodeSpec
 from nbflow.core.states import (
@@ -503,6 +504,11 @@ STATES = {
         told.fail("n"),
         told.tell(ev.RetryScheduled("n", 1, 9.0)),
     ),
+    NodeState.IN_DOUBT: lambda told: (
+        told.succeed("up"),
+        told.start("n"),
+        told.tell(ev.AttemptInDoubt("n", 1, LOST)),
+    ),
     NodeState.SUCCEEDED: lambda told: (told.succeed("up"), told.succeed("n")),
     NodeState.FAILED: lambda told: (told.succeed("up"), told.fail("n")),
     NodeState.CANCELLED: lambda told: told.tell(ev.NodeCancelled("n")),
@@ -510,6 +516,7 @@ STATES = {
         ev.NodeSkipped("n", Reason("upstream_failed", "up failed"))
     ),
 }
+CHECKPOINT = ev.Checkpoint(2, "prefix", NOTEBOOK, NOTEBOOK, 1.0)
 
 
 def triggers_for(told):
@@ -519,25 +526,50 @@ def triggers_for(told):
     return [
         ev.AttemptScheduled("n", attempt + 1),
         ev.AttemptStarted("n", attempt, "w", 1.0),
+        ev.CheckpointStored("n", attempt, CHECKPOINT),
         ev.AttemptSucceeded("n", attempt, 1.0, 2.0, {"x": Inline(1)}),
         ev.AttemptFailed("n", attempt, reason),
         ev.AttemptLost("n", attempt, LOST),
         ev.RetryScheduled("n", attempt, 9.0),
         ev.RetryDue("n", attempt),
         ev.NodeSkipped("n", Reason("upstream_failed", "no")),
+        ev.NodeCached("n", Fingerprint("code"), "other", 1.0, {"x": Inline(1)}),
         ev.NodeCancelled("n", attempt),
         ev.NodeReset("n", "resumed"),
     ]
 
 
-@pytest.mark.parametrize("position", range(10))
-@pytest.mark.parametrize("state", NodeState)
-def test_every_cell_of_the_table_of_nodes(story, node, state, position):
-    told = story(node("up"), node("n", after=["up"], retries=1), node("z", wants=["n"]))
+#: What only happens to nodes that are declared at most once, and to none that is retried.
+def careful_triggers_for(told):
+    attempt = told.run["n"].attempt
+    return [ev.AttemptInDoubt("n", attempt, LOST)]
+
+
+CELLS = [
+    *(
+        pytest.param(state, position, "idempotent", triggers_for, id=f"{state}-{position}")
+        for state in NodeState
+        if state is not NodeState.IN_DOUBT
+        for position in range(12)
+    ),
+    *(
+        pytest.param(state, position, "at_most_once", triggers, id=f"careful-{state}-{position}")
+        for state in (NodeState.WAITING, NodeState.QUEUED, NodeState.RUNNING, NodeState.IN_DOUBT)
+        for triggers, count in ((triggers_for, 12), (careful_triggers_for, 1))
+        for position in range(count)
+    ),
+]
+
+
+@pytest.mark.parametrize(("state", "position", "effect", "triggers"), CELLS)
+def test_every_cell_of_the_table_of_nodes(story, node, state, position, effect, triggers):
+    told = story(
+        node("up"), node("n", after=["up"], retries=1, effect=effect), node("z", wants=["n"])
+    )
     STATES[state](told)
     assert told.state("n") is state
     before, snapshot = told.run, m.replay(told.records)
-    event = triggers_for(told)[position]
+    event = triggers(told)[position]
     trigger = type(event).__name__
     expected = NODE_TRANSITIONS[state].get(trigger)
     if expected is None:
@@ -557,7 +589,8 @@ def test_every_cell_of_the_table_of_nodes(story, node, state, position):
 
 @pytest.mark.parametrize("state", NodeState)
 def test_an_event_of_another_attempt_is_refused_whatever_the_state(story, node, state):
-    told = story(node("up"), node("n", after=["up"], retries=1))
+    effect = "at_most_once" if state is NodeState.IN_DOUBT else "idempotent"
+    told = story(node("up"), node("n", after=["up"], retries=1, effect=effect))
     STATES[state](told)
     attempt = told.run["n"].attempt
     wrong = [

@@ -1,15 +1,20 @@
 """Laws that hold of every run, whatever happens to it in whatever order."""
 
 import random
+from collections import Counter
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from nbflow.core import events as ev
 from nbflow.core import machine as m
+from nbflow.core.decisions import Decision, event_of
+from nbflow.core.making import fingerprint_of
 from nbflow.core.policies import Policy, Retry
-from nbflow.core.spec import FlowSpec, FunctionCode, NodeSpec
+from nbflow.core.resuming import Wish, plan, recognized
+from nbflow.core.spec import FlowSpec, FunctionCode, Identity, NodeSpec
 from nbflow.core.states import ENDED, IN_FLIGHT, RUN_ENDED, NodeState, Reason, RunStatus
 from nbflow.core.values import FromOutput, Inline
 from nbflow.testing.invariants import validate
@@ -19,7 +24,7 @@ LIVE = (RunStatus.RUNNING, RunStatus.CANCELLING)
 
 
 @st.composite
-def flows(draw, most_nodes=MOST_NODES):
+def flows(draw, most_nodes=MOST_NODES, effects=("idempotent",)):
     """A random graph without cycles, with data and order edges and random policies."""
     nodes = []
     for number in range(draw(st.integers(0, most_nodes))):
@@ -40,6 +45,7 @@ def flows(draw, most_nodes=MOST_NODES):
                 policy=Policy(
                     retries=Retry(times=draw(st.integers(0, 2))),
                     continue_on_failure=draw(st.booleans()),
+                    effect=draw(st.sampled_from(effects)),
                 ),
             )
         )
@@ -70,8 +76,13 @@ class Driver:
     def perform(self, command: m.Command) -> None:
         match command:
             case m.StartAttempt(node, attempt):
+                made_of = fingerprint_of(self.run, node)
+                instead = recognized(self.run, node, made_of)
+                if instead is not None:
+                    self.tell(instead)
+                    return
                 self._check_start(node)
-                self.tell(ev.AttemptScheduled(node, attempt))
+                self.tell(ev.AttemptScheduled(node, attempt, made_of))
             case m.CancelAttempt(node, attempt):
                 self.tell(ev.NodeCancelled(node, attempt))
             case m.CancelNode(node):
@@ -101,7 +112,17 @@ class Driver:
             case "lost":
                 self.tell(m.after_loss(self.run, node, f"<{node}> broke"))
             case "stopped":
-                self.tell(ev.AttemptLost(node, attempt, Reason("interrupted", "Ctrl-C")))
+                careful = self.run.graph.nodes[node].policy.effect == "at_most_once"
+                stopped = ev.AttemptInDoubt if careful else ev.AttemptLost
+                self.tell(stopped(node, attempt, Reason("interrupted", "Ctrl-C")))
+
+    def decide(self, node: str, verdict: str) -> None:
+        outputs = {name: Inline(1) for name in self.run.graph.wanted_outputs(node)}
+        decision = Decision(node, verdict, "me", outputs)
+        self.tell(event_of(self.run, decision, 9.0))
+
+    def in_doubt(self) -> list[str]:
+        return [n for n, node in self.run.nodes.items() if node.state is NodeState.IN_DOUBT]
 
     def in_flight(self) -> list[str]:
         return [name for name, node in self.run.nodes.items() if node.state in IN_FLIGHT]
@@ -113,7 +134,7 @@ class Driver:
             node = self.run[source]
             assert m.lets_pass(self.run, source, name, node)
             if (source, name) in graph.data_pairs:
-                assert node.state is NodeState.SUCCEEDED
+                assert node.has_result
         m.resolve_params(self.run, name)
 
     def finish(self, outcome: str = "succeeded") -> None:
@@ -124,6 +145,8 @@ class Driver:
                 return
             for name in self.in_flight():
                 self.report(name, outcome)
+            for name in self.in_doubt():
+                self.decide(name, "succeeded")
             for command in m.obligations(self.run):
                 if m.still_owed(self.run, command):
                     self.perform(command)
@@ -134,7 +157,7 @@ class AnyLegalOrder(RuleBasedStateMachine):
     """Every legal thing may happen at any time."""
 
     # Few nodes: what goes wrong between two events seldom needs more than four.
-    @initialize(flow=flows(most_nodes=4))
+    @initialize(flow=flows(most_nodes=4, effects=("idempotent", "idempotent", "at_most_once")))
     def create(self, flow):
         self.driver = Driver(flow)
         self.clean = True  # Neither cancelled nor resumed so far.
@@ -162,6 +185,12 @@ class AnyLegalOrder(RuleBasedStateMachine):
         queued = [name for name, n in self.run.nodes.items() if n.state is NodeState.QUEUED]
         self.driver.report(data.draw(st.sampled_from(sorted(queued))), "started")
 
+    @precondition(lambda self: self.driver.in_doubt() and self.run.status is RunStatus.RUNNING)
+    @rule(data=st.data(), verdict=st.sampled_from(["succeeded", "failed", "retry"]))
+    def decide(self, data, verdict):
+        self.clean = False
+        self.driver.decide(data.draw(st.sampled_from(sorted(self.driver.in_doubt()))), verdict)
+
     @precondition(lambda self: self.run.status is RunStatus.RUNNING)
     @rule()
     def cancel(self):
@@ -188,11 +217,38 @@ class AnyLegalOrder(RuleBasedStateMachine):
             and any(n.state in ENDED for n in self.run.nodes.values())
         )
     )
-    @rule(data=st.data())
-    def reset(self, data):
+    @rule(data=st.data(), kind=st.sampled_from(["resumed", "code", "upstream", "forced"]))
+    def reset(self, data, kind):
         self.clean = False
         ended = [name for name, node in self.run.nodes.items() if node.state in ENDED]
-        self.driver.tell(ev.NodeReset(data.draw(st.sampled_from(sorted(ended))), "again"))
+        self.driver.tell(ev.NodeReset(data.draw(st.sampled_from(sorted(ended))), "again", kind))
+
+    @precondition(lambda self: self.run.status is RunStatus.RUNNING and not self.driver.in_flight())
+    @rule(data=st.data())
+    def change_the_flow(self, data):
+        """Some nodes get other code, one may go, and another come."""
+        self.clean = False
+        spec = self.run.graph.spec
+        changed = data.draw(st.sets(st.sampled_from([n.name for n in spec.nodes] or ["n0"])))
+        nodes = [
+            msgspec.structs.replace(each, identity=Identity(code=f"seq {self.run.seq}"))
+            if each.name in changed
+            else each
+            for each in spec.nodes
+        ]
+        if data.draw(st.booleans()):
+            nodes.append(NodeSpec(name=f"m{self.run.seq}", code=FunctionCode("f")))
+        leaves = [n for n in nodes if not self.run.graph.downstream.get(n.name)]
+        if data.draw(st.booleans()) and leaves:
+            nodes.remove(data.draw(st.sampled_from(leaves)))
+        self.driver.tell(ev.FlowChanged(msgspec.structs.replace(spec, nodes=tuple(nodes)), {}))
+
+    @precondition(lambda self: self.run.status is RunStatus.RUNNING and not self.driver.in_flight())
+    @rule()
+    def resume_by_plan(self):
+        self.clean = False
+        for step in plan(self.run, Wish(), {}):
+            self.driver.tell(step)
 
     @invariant()
     def it_is_valid(self):
@@ -201,6 +257,22 @@ class AnyLegalOrder(RuleBasedStateMachine):
     @invariant()
     def replay_equals_life(self):
         assert m.replay(self.driver.records) == self.run
+
+    @invariant()
+    def at_most_once_means_at_most_once(self):
+        begun = Counter(
+            record.node
+            for record in self.driver.records
+            if isinstance(record.event, ev.AttemptScheduled)
+        )
+        allowed = Counter(
+            record.node
+            for record in self.driver.records
+            if isinstance(record.event, ev.AttemptLost) and record.event.reason.kind == "resolved"
+        )
+        for name, node in self.run.graph.nodes.items():
+            if node.policy.effect == "at_most_once":
+                assert begun[name] <= 1 + allowed[name]
 
     @invariant()
     def nothing_owed_was_left_unsaid(self):
@@ -311,13 +383,18 @@ def test_a_resume_after_all_is_mended_succeeds_and_repeats_no_success(flow, fail
         name: node for name, node in driver.run.nodes.items() if node.state is NodeState.SUCCEEDED
     }
     driver.tell(ev.RunReopened("d"))
-    for name in driver.run.graph.topological_order():
-        if name not in succeeded:
-            driver.tell(ev.NodeReset(name, "resumed"))
-            validate(driver.run)
+    for step in plan(driver.run, Wish(), {}):
+        driver.tell(step)
+        validate(driver.run)
     driver.finish()
     assert driver.run.status is RunStatus.SUCCEEDED
-    assert all(driver.run[name] == node for name, node in succeeded.items())
+    for name, node in succeeded.items():
+        behind_mended = any(name not in succeeded for name in ancestors(driver.run, name))
+        if behind_mended:
+            # It only came after what failed, which has been made since: so it follows.
+            assert driver.run[name].state is NodeState.SUCCEEDED
+        else:
+            assert driver.run[name] == node
 
 
 @given(flow=flows())

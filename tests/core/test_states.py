@@ -1,10 +1,12 @@
 from typing import get_args
 
+import msgspec
 import pytest
 
 from nbflow.core import events as ev
 from nbflow.core.changes import changed
-from nbflow.core.run import NodeRun
+from nbflow.core.fingerprints import Fingerprint
+from nbflow.core.run import Earlier, NodeRun
 from nbflow.core.states import (
     BLOCKED,
     ENDED,
@@ -21,7 +23,9 @@ from nbflow.core.states import (
     RunStatus,
     SkipKind,
 )
+from nbflow.core.values import Artifact
 
+NOTEBOOK = Artifact("notebook", "sha256:1", 10)
 NODE_EVENTS = {event.__name__ for event in get_args(ev.NodeEvent)}
 RUN_EVENTS = {event.__name__ for event in get_args(ev.RunEvent)}
 
@@ -79,16 +83,28 @@ def test_every_event_of_a_node_says_what_it_changes(event):
         "due_at": 3.0,
         "why": "resumed",
         "reason": Reason("error", "no"),
+        "checkpoint": ev.Checkpoint(1, "", NOTEBOOK, NOTEBOOK, 2.0),
+        "fingerprint": Fingerprint("code"),
+        "source": "other",
+        "saved_s": 1.0,
     }
     made = event(**{name: fields[name] for name in event.__struct_fields__ if name in fields})
-    before = NodeRun(NodeState.RUNNING, 0, attempt=1, failures=1, due_at=1.0, losses=1, worker="v")
+    earlier = Earlier(Fingerprint("old"), {}, None, None, 1.0, 2.0)
+    before = NodeRun(
+        NodeState.RUNNING,
+        0,
+        attempt=1,
+        failures=1,
+        due_at=1.0,
+        losses=1,
+        worker="v",
+        earlier=earlier,
+    )
     after = changed(before, NodeState.READY, made, 9.0)
     assert after.state is NodeState.READY
     assert after.missing == 0
     # Besides its state, every event has something to say.
-    assert after != NodeRun(
-        NodeState.READY, 0, attempt=1, failures=1, due_at=1.0, losses=1, worker="v"
-    )
+    assert after != msgspec.structs.replace(before, state=NodeState.READY)
 
 
 def test_kinds_of_reasons_do_not_overlap_but_for_a_lost_worker():

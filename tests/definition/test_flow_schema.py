@@ -42,6 +42,11 @@ VALID = {
                 "priority": -1,
                 "resources": {"GPU": 0.5},
                 "continue_on_failure": True,
+                "effect": "at_most_once",
+                "cache": {"ttl": "1h", "jitter": 0.5},
+                "checkpoint": "30s",
+                "inputs": ["data/*.csv", "x.parquet"],
+                "packages": "pandas",
                 "kernel": "python3",
                 "python": "venv",
                 "env": {"OMP_NUM_THREADS": 2, "RATE": 0.5, "MODE": "fast"},
@@ -52,7 +57,9 @@ VALID = {
                 "timeout": {"soft": 1, "hard": 2, "cell_soft": 1, "cell_hard": 2},
                 "output_limit": False,
             },
-            "d": {"notebook": "d.ipynb", "output_limit": "10MB"},
+            "d": {"notebook": "d.ipynb", "output_limit": "10MB", "cache": True, "checkpoint": 30},
+            "e": {"notebook": "e.ipynb", "cache": "7d", "checkpoint": False, "inputs": "data"},
+            "f": {"notebook": "f.ipynb", "cache": 3600.5},
             "b": {"function": "module:function", "memory": 1000, "retries": None},
         },
     },
@@ -67,6 +74,9 @@ INVALID = {
     "a yes to output": {"flow": "f", "nodes": {"a": {"notebook": "a", "output_limit": True}}},
     "no cores": {"flow": "f", "nodes": {"a": {"notebook": "a", "cpus": 0}}},
     "too nice": {"flow": "f", "nodes": {"a": {"notebook": "a", "nice": 20}}},
+    "another effect": {"flow": "f", "nodes": {"a": {"notebook": "a", "effect": "once"}}},
+    "a cache without time": {"flow": "f", "nodes": {"a": {"notebook": "a", "cache": {"ttl": 0}}}},
+    "a yes to checkpoints": {"flow": "f", "nodes": {"a": {"notebook": "a", "checkpoint": True}}},
     "a flag as a variable": {"flow": "f", "nodes": {"a": {"notebook": "a", "env": {"A": True}}}},
     "a function without a name": {"flow": "f", "nodes": {"a": {"function": "module"}}},
     "a node of both kinds": {"flow": "f", "nodes": {"a": {"function": "m:f", "notebook": "a"}}},
@@ -102,6 +112,7 @@ def test_what_is_no_flow_is_refused_by_the_schema(name, validator):
 def test_every_field_says_what_it_must_be():
     models = [document.FlowModel, document.NodeModel, document.LimitsModel]
     models += [document.RetryModel, document.TimeoutModel, document.OutputLimitModel]
+    models += [document.CacheModel]
     for model in models:
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name} has no description"

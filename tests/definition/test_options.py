@@ -1,6 +1,7 @@
+import msgspec
 import pytest
 
-from nbflow.core.policies import Limits, OutputLimit, Policy, Retry, Timeout
+from nbflow.core.policies import Cache, Limits, OutputLimit, Policy, Retry, Timeout
 from nbflow.definition import options
 
 
@@ -40,6 +41,18 @@ from nbflow.definition import options
         ("priority", -3, "priority", -3),
         ("resources", {"GPU": 1}, "resources", {"GPU": 1.0}),
         ("continue_on_failure", True, "continue_on_failure", True),
+        ("effect", "at_most_once", "effect", "at_most_once"),
+        ("effect", "idempotent", "effect", "idempotent"),
+        ("cache", True, "cache", Cache()),
+        ("cache", False, "cache", None),
+        ("cache", 60, "cache", Cache(ttl=60)),
+        ("cache", "7d", "cache", Cache(ttl=7 * 86400)),
+        ("cache", {"ttl": "1h", "jitter": 0}, "cache", Cache(ttl=3600, jitter=0)),
+        ("cache", {"ttl": None}, "cache", Cache()),
+        ("cache", Cache(ttl=5), "cache", Cache(ttl=5)),
+        ("checkpoint", 30, "checkpoint_s", 30.0),
+        ("checkpoint", "5m", "checkpoint_s", 300.0),
+        ("checkpoint", False, "checkpoint_s", None),
     ],
 )
 def test_an_option_sets_its_policy(option, written, field, value):
@@ -98,6 +111,16 @@ def test_an_option_sets_its_policy(option, written, field, value):
         ("resources", {"GPU": 0}, "resources: GPU must be a number above 0, not 0"),
         ("resources", {"GPU": "1"}, "resources: GPU must be a number above 0, not '1'"),
         ("continue_on_failure", "yes", "continue_on_failure must be true or false, not 'yes'"),
+        ("effect", "once", "effect must be idempotent or at_most_once, not 'once'"),
+        ("effect", ["idempotent"], "effect must be idempotent or at_most_once, not a list"),
+        ("cache", "soon", 'cache must be a number of seconds above 0, or a duration such as "30s"'),
+        ("cache", "soon", "or true or false, or a mapping with ttl, jitter, not 'soon'"),
+        ("cache", 0, "cache must be a number of seconds above 0"),
+        ("cache", {"ttl": "7 days"}, "cache: ttl must be a number of seconds"),
+        ("cache", {"jitter": 2}, "jitter must be between 0 and 1, not 2"),
+        ("cache", {"tll": 2}, "cache has no 'tll'. Did you mean 'ttl'?"),
+        ("checkpoint", 0, "checkpoint must be a number of seconds above 0"),
+        ("checkpoint", True, "or false, not true"),
         ("priorty", 1, "'priorty' is not a policy. Did you mean 'priority'?"),
     ],
 )
@@ -113,6 +136,15 @@ def test_a_written_option_replaces_the_default_and_none_keeps_it():
     policy, faults = options.policy_from({"timeout": {"soft": 5}, "priority": None}, base)
     assert faults == []
     assert policy == Policy(retries=Retry(2), timeout=Timeout(soft=5), priority=1)
+
+
+def test_what_is_at_most_once_is_not_tried_again():
+    once = Policy(effect="at_most_once")
+    assert options.conflict(once) is None
+    assert options.conflict(Policy(retries=Retry(2))) is None
+    fault = options.conflict(msgspec.structs.replace(once, retries=Retry(2)))
+    assert "never begins a second time unless a person decides so" in fault.what
+    assert "Set retries to 0" in fault.fix
 
 
 def test_limits():
@@ -137,6 +169,7 @@ def test_limits():
         ("python", "venv", "no Python of its own"),
         ("env", {}, "no environment of its own"),
         ("cwd", ".", "no working directory of its own"),
+        ("checkpoint", 9, "no cells after which its variables could be kept"),
         ("timeout", {"cell_soft": 1}, "no cells to time out"),
         ("timeout", Timeout(cell_hard=1), "no cells to time out"),
     ],
@@ -159,6 +192,10 @@ def test_a_function_may_have_all_other_options():
         priority=1,
         resources={},
         continue_on_failure=True,
+        effect="idempotent",
+        cache=True,
+        inputs=["data"],
+        packages=["pandas"],
     )
     assert list(options.function_faults(plain)) == []
     # What no timeout can be is told by who reads the policies.

@@ -1,18 +1,18 @@
-"""Which folder is a home, which run is meant, and whether its driver lives."""
+"""Which folder is a home, where its parts are, and which run is meant."""
 
-import os
-import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
+from nbflow.artifacts import FileStore
 from nbflow.core.errors import JournalError, UnknownRun
-from nbflow.core.events import RunCreated
+from nbflow.core.events import NodeReset, Record, RunCreated
 from nbflow.core.spec import FlowSpec
-from nbflow.ports import RunRow
-from nbflow.session.home import Home, chosen, driver_name, is_dead, is_driven, located
+from nbflow.journal import filesystems
+from nbflow.session.home import Home, chosen, located
+
+CREATED = RunCreated(FlowSpec(name="f", nodes=()), {}, "")
 
 
 def test_a_home_is_chosen_by_argument_then_variable_then_place(tmp_path) -> None:
@@ -47,8 +47,7 @@ def test_a_home_that_cannot_be_made(tmp_path) -> None:
 def home(tmp_path):
     opened = Home.open(tmp_path / ".nbflow")
     for name in ("sales-1", "sales-2", "other"):
-        created = RunCreated(FlowSpec(name="f", nodes=()), {}, "")
-        opened.journal.create(name, created, flow="f", at=1.0)
+        opened.journal.create(name, CREATED, flow="f", at=1.0)
     yield opened
     opened.close()
 
@@ -62,28 +61,76 @@ def test_a_run_is_named_by_a_beginning_that_fits_no_other(home) -> None:
         home.run_row("absent")
 
 
-def row(holder: str, lease_until: float = 100.0) -> RunRow:
-    return RunRow("r", "f", 0.0, 1, 1, holder, lease_until)
+def test_a_home_says_where_its_parts_are(tmp_path, postgres) -> None:
+    folder = tmp_path / "team"
+    folder.mkdir()
+    url = postgres.url(options=postgres.new_schema())
+    (folder / "home.toml").write_text(f'journal = "{url}"\nartifacts = "elsewhere"\n')
+
+    home = Home.find(folder, tmp_path)
+    home.journal.create("r1", CREATED, flow="f", at=1.0)
+    digest = home.store.put(b"x", "text").digest
+    home.close()
+
+    assert not (folder / "journal.sqlite").exists()
+    assert FileStore.open(folder / "elsewhere").get(digest) == b"x"
+    again = Home.open(folder)
+    assert again.run_row("r1").flow == "f"
+    again.close()
 
 
-def test_a_live_driver_is_driven_until_its_lease_ends() -> None:
-    assert is_driven(row(driver_name()), now=99.0)
-    assert not is_driven(row(driver_name()), now=101.0)
-    assert not is_driven(row(""), now=1.0)
+def test_a_home_with_its_journal_elsewhere_is_found_from_below(tmp_path) -> None:
+    (tmp_path / ".nbflow").mkdir()
+    (tmp_path / ".nbflow" / "home.toml").touch()
+    assert located(None, tmp_path, {}) == tmp_path / ".nbflow"
 
 
-def test_a_process_of_this_host_that_has_ended_is_dead() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "pass"])
-    child.wait()
-    assert is_dead(f"{socket.gethostname()}:{child.pid}:{time.time():.2f}")
-    assert not is_driven(row(f"{socket.gethostname()}:{child.pid}:1.00"), now=1.0)
+def test_large_events_go_to_the_artifacts(home) -> None:
+    epoch = home.journal.claim("other", "h", now=1.0, ttl_s=1.0)
+    large = NodeReset("load", "x" * 100_000)
+    home.journal.append("other", epoch, [Record("other", 2, epoch, 1.0, large)])
+
+    (digest,) = home.journal.references("other")
+    assert home.store.exists(digest)
+    assert [record.event for record in home.journal.read("other", 1)] == [large]
 
 
-def test_a_later_process_with_the_same_pid_is_not_the_driver() -> None:
-    assert is_dead(f"{socket.gethostname()}:{os.getpid()}:1.00")
-    assert not is_dead(driver_name())
+def test_a_home_on_a_network_file_system_is_refused_unless_it_is_answered_for(
+    tmp_path, monkeypatch
+) -> None:
+    mountinfo = f"1 0 8:1 / / rw - ext4 x rw\n2 1 0:9 / {tmp_path} rw - nfs4 server:/x rw\n"
+    monkeypatch.setattr(filesystems, "mounts", lambda: mountinfo)
+    with pytest.raises(JournalError, match=r"nfs4.*NBFLOW_ALLOW_NETWORK_HOME=1"):
+        Home.open(tmp_path / "home")
+    monkeypatch.setenv("NBFLOW_ALLOW_NETWORK_HOME", "1")
+    Home.open(tmp_path / "home").close()
 
 
-@pytest.mark.parametrize("holder", ["elsewhere:1:1.0", "not a holder", ""])
-def test_nobody_is_dead_for_sure_on_another_host(holder: str) -> None:
-    assert not is_dead(holder)
+#: Looks at a home that it may not write.
+VISITOR = """
+import ctypes, sys
+version, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert ctypes.CDLL(None).capset(version, nothing) == 0
+from pathlib import Path
+from nbflow.session.home import Home
+
+home = Home.find(sys.argv[1], Path.cwd())
+print([row.id for row in home.journal.rows()], home.store.get(sys.argv[2]))
+home.close()
+"""
+
+
+def test_a_read_only_home_can_be_looked_at(home) -> None:
+    digest = home.store.put(b"x", "text").digest
+    home.close()
+    files = [home.folder, *home.folder.rglob("*")]
+    modes = [file.stat().st_mode for file in files]
+    for file in files:
+        file.chmod(0o555 if file.is_dir() else 0o444)
+    try:
+        command = [sys.executable, "-c", VISITOR, str(home.folder), digest]
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    finally:
+        for file, mode in zip(files, modes, strict=True):
+            file.chmod(mode)
+    assert told == "['other', 'sales-1', 'sales-2'] b'x'\n"

@@ -4,9 +4,11 @@ import threading
 
 from nbflow.core import events as ev
 from nbflow.core.spec import FlowSpec, FunctionCode, NodeSpec
-from nbflow.core.states import NodeState
+from nbflow.core.states import NodeState, RunStatus
 from nbflow.journal import SqlJournal
-from nbflow.session.sources import Change, Followed
+from nbflow.session.change import Change
+from nbflow.session.document import status_of
+from nbflow.session.sources import Followed
 
 
 def test_every_thread_is_told_of_a_change_once() -> None:
@@ -41,7 +43,7 @@ def test_a_followed_run_grows_with_its_journal(tmp_path) -> None:
     spec = FlowSpec(name="f", nodes=(NodeSpec(name="a", code=code),))
     with SqlJournal.open(tmp_path / "journal.sqlite") as journal:
         journal.create("r", ev.RunCreated(spec, {}, ""), flow="f", at=1.0)
-        followed = Followed(journal, "r", lambda: now[0])
+        followed = Followed(journal, "r", lambda: now[0], tmp_path / "telemetry.json")
         assert followed.view().driven is False
         assert followed.wait_changed(0.0) is True, "nobody drives it: there is nothing to wait for"
 
@@ -60,3 +62,48 @@ def test_a_followed_run_grows_with_its_journal(tmp_path) -> None:
         assert followed.view().run["a"].state is NodeState.QUEUED
         now[0] = 41.0
         assert followed.view().driven is False, "the lease has ended"
+
+
+class EndsMeanwhile(SqlJournal):
+    """A journal whose run ends, and is let go, as soon as somebody has read it."""
+
+    end = None
+
+    def read(self, run, after_seq=0):
+        yield from super().read(run, after_seq)
+        if self.end is not None:
+            end, self.end = self.end, None
+            end()
+
+
+def test_a_run_that_ends_while_it_is_looked_at_is_never_taken_for_interrupted(tmp_path) -> None:
+    spec = FlowSpec(name="f", nodes=())
+    with EndsMeanwhile.open(tmp_path / "journal.sqlite") as journal:
+        journal.create("r", ev.RunCreated(spec, {}, ""), flow="f", at=1.0)
+        epoch = journal.claim("r", "elsewhere:1:1", now=1.0, ttl_s=30.0)
+        followed = Followed(journal, "r", lambda: 2.0, tmp_path / "telemetry.json")
+        journal.append("r", epoch, [ev.Record("r", 2, epoch, 2.0, ev.RunClaimed("x"))])
+
+        def end() -> None:
+            ended = ev.Record("r", 3, epoch, 2.0, ev.RunEnded(RunStatus.SUCCEEDED))
+            journal.append("r", epoch, [ended])
+            journal.release("r", epoch)
+
+        journal.end = end
+        assert status_of(followed.view()) is RunStatus.RUNNING
+        assert status_of(followed.view()) is RunStatus.SUCCEEDED
+
+
+def test_threads_that_follow_one_run_do_not_take_changes_from_each_other(tmp_path) -> None:
+    spec = FlowSpec(name="f", nodes=())
+    with SqlJournal.open(tmp_path / "journal.sqlite") as journal:
+        journal.create("r", ev.RunCreated(spec, {}, ""), flow="f", at=1.0)
+        epoch = journal.claim("r", "elsewhere:1:1", now=1.0, ttl_s=30.0)
+        followed = Followed(journal, "r", lambda: 2.0, tmp_path / "telemetry.json")
+        followed.view()
+        assert followed.wait_changed(0.0) is False
+        journal.append("r", epoch, [ev.Record("r", 2, epoch, 2.0, ev.RunClaimed("x"))])
+        other = threading.Thread(target=followed.view)
+        other.start()
+        other.join()
+        assert followed.wait_changed(0.0) is True

@@ -22,6 +22,7 @@ class Run:
         self.status = status
         self._wait = wait
         self.interrupted = ""
+        self.driven_here = True
 
     def wait(self) -> RunStatus:
         if not self.interrupted:
@@ -58,6 +59,21 @@ def test_an_interrupt_lets_go_of_the_run_and_goes_on_up(tmp_path) -> None:
     with pytest.raises(KeyboardInterrupt):
         watching.join(run, progress=False)
     assert run.interrupted == "interrupted from the keyboard"
+
+
+def test_an_interrupt_ends_only_the_waiting_for_a_run_that_is_driven_elsewhere(tmp_path) -> None:
+    def ctrl_c() -> None:
+        raise KeyboardInterrupt
+
+    run = Run(tmp_path, RunStatus.RUNNING, ctrl_c)
+    run.driven_here = False
+    run.view = StagedRun(node("a")).view
+    with pytest.raises(KeyboardInterrupt) as stop:
+        watching.join(run, progress=False)
+    assert run.interrupted == ""
+    (note,) = stop.value.__notes__
+    assert "goes on" in note
+    assert "nbflow cancel sales-1 --home" in note
 
 
 def test_a_driver_that_cannot_go_on_is_told_with_its_cause(tmp_path) -> None:

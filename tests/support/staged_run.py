@@ -5,6 +5,7 @@ import threading
 from nbflow.core import events as ev
 from nbflow.core.attempts import Progress
 from nbflow.core.commands import CancelNode, EndRun, ScheduleRetry, SkipNode
+from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.ids import AttemptId
 from nbflow.core.machine import apply, begin, still_owed
 from nbflow.core.policies import Policy, Retry
@@ -14,11 +15,11 @@ from nbflow.core.values import FromOutput
 from nbflow.core.view import RunView
 
 
-def node(name, *inputs, after=(), function=False, retries=0):
+def node(name, *inputs, after=(), function=False, retries=0, effect="idempotent"):
     """A node; ``"clean.table"`` in `inputs` is the output `table` of `clean`."""
     code = FunctionCode(f"flows.{name}") if function else NotebookCode(f"/nb/{name}.ipynb")
     params = {f"p{index}": FromOutput(*text.rsplit(".", 1)) for index, text in enumerate(inputs)}
-    policy = Policy(retries=Retry(retries, jitter=0.0))
+    policy = Policy(retries=Retry(retries, jitter=0.0), effect=effect)
     return NodeSpec(name=name, code=code, params=params, after=tuple(after), policy=policy)
 
 
@@ -66,9 +67,14 @@ class StagedRun:
             self._record(event)
         return self
 
-    def resume(self, *names):
-        """Reopen the run, which has ended, and let these nodes be tried again."""
+    def resume(self, *names, nodes=()):
+        """Reopen the run, which has ended, and let these nodes be tried again.
+
+        `nodes` are those of another definition, if there is one.
+        """
         self._apply(ev.RunReopened("host:2"))
+        if nodes:
+            self._apply(ev.FlowChanged(flow(*nodes, name=self.run.graph.spec.name), {}))
         return self.do(*(ev.NodeReset(name, "resumed") for name in names))
 
     def _record(self, event):
@@ -101,7 +107,7 @@ class StagedRun:
                 return None
 
     def queue(self, name):
-        return self.do(ev.AttemptScheduled(name, self.run[name].attempt + 1))
+        return self.do(ev.AttemptScheduled(name, self.run[name].attempt + 1, Fingerprint()))
 
     def start(self, name, worker="tcp://127.0.0.1:9999"):
         self.queue(name)
@@ -142,6 +148,13 @@ class StagedRun:
     def lose(self, name, message="worker tcp://127.0.0.1:9999 is gone"):
         lost = ev.AttemptLost(name, self.run[name].attempt, Reason("worker_lost", message))
         return self.do(lost)
+
+    def doubt(self, name, message="worker tcp://127.0.0.1:9999 is gone"):
+        reason = Reason("worker_lost", message)
+        return self.do(ev.AttemptInDoubt(name, self.run[name].attempt, reason))
+
+    def keep(self, name):
+        return self.do(ev.NodeKept(name))
 
     def retry_due(self, name):
         return self.do(ev.RetryDue(name, self.run[name].attempt))
