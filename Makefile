@@ -20,8 +20,9 @@ demo: $(STAMP)
 	@echo "The picture of the graph:  out/graph.svg"
 	@echo "The same from Jupyter:     $(BIN)/jupyter lab notebooks/tutorial.ipynb"
 
+# Several processes share the tests, file by file; ARGS="-n 0" has them in one, as a debugger needs.
 test: $(STAMP) browser
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The panel is tested in a real browser: the system's, or else one that Playwright fetches.
 browser: $(STAMP)

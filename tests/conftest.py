@@ -9,6 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from turns import Turns
+
+#: Fixtures that several folders share, from ``tests/support``.
+pytest_plugins = ["postgres_server"]
 
 #: How long what is ending by itself may take, in seconds.
 GRACE_S = 10.0
@@ -20,6 +24,51 @@ LIBRARY_THREADS = (
     "TCP-Executor",  # distributed's sockets
     "IO loop",  # the loop that synchronous Dask clients share
 )
+
+
+#: Folders whose tests take long, the longest files first.
+LONG = ("suites", "cli", "examples", "endtoend", "panels", "worker", "engine", "docs", "journal")
+
+TURNS = pytest.StashKey[Turns]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes share the tests, which wait for about a third of their time."""
+    return max(2, min(8, len(os.sched_getaffinity(0)) * 3 // 2))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes that share the tests
+        # The folder of the run, in which each process has its own for temporary files.
+        config.stash[TURNS] = turns = Turns(Path(config.option.basetemp).parent)
+        config.add_cleanup(turns.close)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, begin with what takes long."""
+    if TURNS in config.stash:
+        rank = {name: number for number, name in enumerate(LONG)}
+        items.sort(key=lambda item: rank.get(item.path.parent.name, len(LONG)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outside of what limits the test's time
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Let a test that is marked as `alone` run while the other processes run none."""
+    if TURNS not in item.config.stash:
+        return (yield)
+    turns = item.config.stash[TURNS]
+    turns.take(alone=_is_alone(item))
+    try:
+        return (yield)
+    finally:
+        # Those of one file go on at once, since their fixtures may be what has to be alone.
+        if not (_is_alone(item) and nextitem is not None and _is_alone(nextitem)):
+            turns.give()
+
+
+def _is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -53,8 +102,10 @@ def nothing_left_behind(temporary_folder: Path) -> Iterator[None]:
     }
     _, alive = psutil.wait_procs(new_children, timeout=GRACE_S)
     assert not alive, f"the test left processes behind: {[_told(p) for p in alive]}"
-    left = sorted(path.name for path in temporary_folder.glob("nbflow-*"))
-    assert not left, f"the test left temporary folders behind: {left}"
+    left = sorted(temporary_folder.glob("nbflow-*"))
+    for path in left:  # or the next test would be blamed for them
+        shutil.rmtree(path, ignore_errors=True)
+    assert not left, f"the test left temporary folders behind: {[path.name for path in left]}"
 
 
 def _told(process: psutil.Process) -> str:

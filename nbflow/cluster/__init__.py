@@ -7,8 +7,13 @@ repeat a node behind the journal's back.
 
 ==================== ============================================================
 `dask_cluster`       the adapter of the `Cluster` port, on the driver's side
-`connecting`         reaching a cluster, and what its workers can do
+`handing_over`       attempts on their way to Dask
 `bundles`            many tiny attempts in one Dask task
+`connecting`         reaching a cluster, and what its workers can do
+`link`               the line to a scheduler, restored when it breaks
+`settling`           what became of attempts whose tasks tell nothing any more
+`fences`             a task begins once, however often Dask runs it
+`placing`            which workers may have attempts
 `embedded`           a scheduler and worker processes of our own, on loopback
 `worker_process`     the program that such a worker process runs
 `remote`             what runs on a worker, also on somebody else's

@@ -6,12 +6,15 @@ was given stays the user's, with its own loop and its own futures.
 
 import asyncio
 import builtins
+import contextlib
 import importlib.util
+import logging
 import platform
 import re
+import ssl
 import types
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -35,11 +38,15 @@ FIRST_WORKER_TIMEOUT_S = 60.0
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+|[^\s/:]+:\d+")
 
 #: The body of every Dask task of ours.
-Entry: TypeAlias = Callable[[str, bytes], Awaitable[bytes]]
+Entry: TypeAlias = Callable[[str, bytes, str, str], Awaitable[bytes]]
 Target: TypeAlias = Embedded | str | Path | Client | DaskDeployment
 
+_log = logging.getLogger(__name__)
 
-async def connect(target: Target, embedded_address: str | None) -> Any:
+
+async def connect(
+    target: Target, embedded_address: str | None, timeout_s: float | None = None
+) -> Any:
     """Return an asynchronous client of the cluster that `target` names.
 
     Parameters
@@ -48,6 +55,9 @@ async def connect(target: Target, embedded_address: str | None) -> Any:
         What the user named.
     embedded_address
         The scheduler's address, if the cluster is our own.
+
+    timeout_s
+        How long the scheduler may take to answer.
 
     Raises
     ------
@@ -58,19 +68,50 @@ async def connect(target: Target, embedded_address: str | None) -> Any:
         where, options = "embedded in this process", {"address": embedded_address}
     else:
         where, options = _place_of(target)
+    client: Any = None
     try:
-        return await Client(
+        client = Client(
             asynchronous=True,
             set_as_default=False,
             name="nbflow",
-            timeout=CONNECT_TIMEOUT_S,
+            timeout=timeout_s or CONNECT_TIMEOUT_S,
             **options,
         )
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ClusterError(
-            f"the cluster {where} cannot be reached: {str(error) or type(error).__name__}. "
-            "Check that its scheduler runs and that this machine may connect to it"
-        ) from error
+        await client
+    # TypeError: an encrypted address without certificates. RuntimeError: certificates with an
+    # address that is not encrypted, where encryption is required.
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        if client is not None:
+            await client.close()
+        raise ClusterError(_unreachable(where, error)) from error
+    # The client would hold messages back for up to 10 ms to send them together. A
+    # driver sends one batch a turn, and the next node waits for it.
+    client.scheduler_comm.interval = 0
+    return client
+
+
+def _unreachable(where: str, error: BaseException) -> str:
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    for each in causes:
+        if isinstance(each, ssl.SSLError):
+            return (
+                f"the cluster {where} cannot be reached: the certificates do not fit together "
+                f"({each.reason or each}). Name those of this cluster in Dask's configuration, "
+                "distributed.comm.tls (ca-file, client.cert, client.key), or give a Client that "
+                "was made with its Security"
+            )
+    if isinstance(error, TypeError) and "ssl_context" in str(error):
+        return (
+            f"the cluster {where} is encrypted, and this program has no certificates. Name them in "
+            "Dask's configuration, distributed.comm.tls (ca-file, client.cert, client.key), or "
+            "give a Client that was made with its Security"
+        )
+    return (
+        f"the cluster {where} cannot be reached: {str(error) or type(error).__name__}. "
+        "Check that its scheduler runs and that this machine may connect to it"
+    )
 
 
 def _place_of(target: Target) -> tuple[str, dict[str, Any]]:
@@ -97,27 +138,60 @@ def _place_of(target: Target) -> tuple[str, dict[str, Any]]:
     return f"at {text}", {"address": text}
 
 
-async def first_worker(client: Any) -> None:
-    """Wait for a worker, with a task that makes an adaptive cluster start one.
+@contextlib.asynccontextmanager
+async def first_worker(client: Any, topic: str) -> AsyncIterator[None]:
+    """Wait for a worker, and say so. A task makes an adaptive cluster start one, and keep it.
+
+    Parameters
+    ----------
+    client
+        Of the cluster.
+    topic
+        The driver's topic; the task ends when an entry under it says so.
 
     Raises
     ------
     ClusterError
         If none comes in time.
     """
-    if client.scheduler_info(n_workers=-1)["workers"]:
+    address = client.scheduler.address
+    if (await client.scheduler.identity(n_workers=0))["n_workers"]:
+        yield
         return
-    wanted = client.submit(int, key=f"nbflow-first-worker-{client.id}", pure=False)
+    _log.warning(
+        "the cluster at %s has no worker yet. Waiting for one, %.0f s at most; start one with: "
+        "dask worker %s",
+        *(address, FIRST_WORKER_TIMEOUT_S, address),
+    )
+    done = [topic, "surveyed"]
+    await client.scheduler.set_metadata(keys=done, value=False)
+    stay = _by_value(_stay, "stay")
+    wanted = client.submit(stay, done, key=f"nbflow-first-worker-{client.id}", pure=False)
     try:
-        await asyncio.wait_for(client.wait_for_workers(1), FIRST_WORKER_TIMEOUT_S)
-    except TimeoutError as error:
-        address = client.scheduler.address
-        raise ClusterError(
-            f"the cluster at {address} has had no worker for {FIRST_WORKER_TIMEOUT_S:.0f} s. "
-            f"Start one with: dask worker {address}"
-        ) from error
+        try:
+            await asyncio.wait_for(client.wait_for_workers(1), FIRST_WORKER_TIMEOUT_S)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"the cluster at {address} has had no worker for {FIRST_WORKER_TIMEOUT_S:.0f} s. "
+                f"Start one with: dask worker {address}"
+            ) from error
+        yield
     finally:
         wanted.release()
+        await client.scheduler.set_metadata(keys=done, value=True)
+
+
+async def _stay(done: list[str]) -> None:
+    """Keep a worker busy until it has been asked what it can do, a minute at most."""
+    from asyncio import sleep
+
+    from distributed import get_worker
+
+    scheduler = get_worker().scheduler
+    for _ in range(1200):
+        if await scheduler.get_metadata(keys=done, default=True):
+            return
+        await sleep(0.05)
 
 
 async def entry_for(client: Any) -> Entry:
@@ -133,40 +207,47 @@ async def entry_for(client: Any) -> Entry:
         found = None
     if found is not None:
         return remote.perform
-    # What belongs to no module that can be imported is pickled by value.
+    return _by_value(_enter, "perform")
+
+
+def _by_value(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return a copy that is pickled whole, since it belongs to no module that can be imported."""
     nowhere = {"__name__": "nbflow entry", "__builtins__": builtins}
-    return types.FunctionType(_enter.__code__, nowhere, "perform")
+    return types.FunctionType(function.__code__, nowhere, name)
 
 
-async def _enter(topic: str, message: bytes) -> bytes:
+async def _enter(topic: str, message: bytes, version: str, fence: str) -> bytes:
     from nbflow.cluster.remote import perform  # on the worker, not before
 
-    return await perform(topic, message)
+    return await perform(topic, message, version, fence)
 
 
 async def probe(
     client: Any, store: StoreRef, *, list_kernels: bool
-) -> dict[str, remote.ProbeResult]:
+) -> tuple[dict[str, remote.ProbeResult], dict[str, str]]:
     """Ask every worker what it can do.
 
-    Raises
-    ------
-    ClusterError
-        If one cannot run nbflow, or has another version of it.
+    Returns
+    -------
+    tuple
+        What each worker can do, by its address; and why others cannot run nbflow at all, or
+        not this one.
     """
     answers = await client.run(remote.probe, store, list_kernels, on_error="return")
     probes: dict[str, remote.ProbeResult] = {}
+    unfit: dict[str, str] = {}
     for worker, answer in answers.items():
+        if isinstance(answer, OSError):
+            continue  # It has left this very moment.
         if isinstance(answer, BaseException):
-            raise ClusterError(_unfit(worker, answer))
+            unfit[worker] = _unfit(worker, answer)
+            continue
         result = msgspec.msgpack.decode(answer, type=remote.ProbeResult)
         if result.version != __version__:
-            raise ClusterError(
-                f"worker {worker} has nbflow {result.version}, and this program is nbflow "
-                f"{__version__}. Install the same version in both environments"
-            )
+            unfit[worker] = remote.other_version(worker, result.version, __version__)
+            continue
         probes[worker] = result
-    return probes
+    return probes, unfit
 
 
 def doubts(probes: Mapping[str, remote.ProbeResult]) -> Iterator[str]:

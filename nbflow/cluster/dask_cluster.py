@@ -1,32 +1,34 @@
 """The adapter of the `Cluster` port: Dask as seen by a driver.
 
-Handing over: one Dask task per bundle, each with a key that was never used
-before, `(label, run, node, attempt, epoch)`. The label is what Dask's dashboard groups
-by, so it is the node's name, or, in flows of very many nodes, the name of its group or
-function (a scheduler never forgets a label).
+Attempts become Dask tasks (`handing_over`). Coming back: reports arrive as Dask events on a
+topic of this driver's own. The future of a task is watched too, for what no report can tell:
+its worker died or refused it, or the task could not be unpickled.
 
-Coming back: reports arrive as Dask events on a topic of this driver's own. The
-future of a task is watched too, for what no report can tell: its worker died,
-the task could not be unpickled, or the connection was interrupted.
+Somebody else's cluster may lose its connection or its scheduler (`link`), run a task again
+behind our back (`fences`), and be joined by workers that are of no use (`placing`). What became
+of attempts after that is settled in `settling`.
 """
 
 import asyncio
+import contextlib
 import logging
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
 import msgspec
-from dask.typing import Key
 from distributed import Future
 from distributed.scheduler import KilledWorker
 
-from nbflow.cluster import connecting, remote
-from nbflow.cluster.bundles import SCOUT_WAIT_S, Bundle, Bundler
+from nbflow.cluster import connecting, fences, remote
 from nbflow.cluster.connecting import Target
 from nbflow.cluster.embedded import Embedded, EmbeddedCluster
+from nbflow.cluster.handing_over import Counter, Handed
+from nbflow.cluster.link import Link
+from nbflow.cluster.placing import Places
 from nbflow.cluster.reporting import decode
+from nbflow.cluster.settling import Settler
 from nbflow.core.attempts import (
     AttemptTask,
     ClusterGone,
@@ -34,20 +36,20 @@ from nbflow.core.attempts import (
     Lost,
     Outcome,
     Report,
+    Started,
     StoreRef,
     WorkerNote,
 )
 from nbflow.core.errors import ClusterError
-from nbflow.core.ids import AttemptId, groups_of
-from nbflow.core.spec import FunctionCode
+from nbflow.core.ids import AttemptId
 from nbflow.core.states import Reason
 from nbflow.ports import ClusterInfo
 
 #: How often the futures of ended attempts are released, in seconds.
 RELEASE_EVERY_S = 0.25
 
-#: Different nodes after which the dashboard shows groups and functions instead of nodes.
-MAX_LABELS = 256
+#: How long stopping attempts may keep the driver waiting, in seconds.
+CALL_S = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -68,21 +70,45 @@ class DaskCluster:
         self._target = target
         self._clock = clock
         self._topic = f"nbflow-{uuid.uuid4().hex[:12]}"
+        #: Our own scheduler runs no task twice; anybody else's may.
+        self._is_ours = isinstance(target, Embedded)
         self._embedded: EmbeddedCluster | None = None
-        self._client: Any = None
-        self._entry: connecting.Entry = remote.perform
         self._report: Callable[[Report], None] = lambda _: None
-        self._bundler = Bundler()
-        #: Attempts that wait until the first of their function has been seen to run.
-        self._waiting: list[AttemptTask] = []
-        self._digests: dict[AttemptId, str] = {}
-        self._labels: set[str] = set()
         self._watchers: set[asyncio.Task[None]] = set()
-        #: Attempts that are with the cluster, and the future of the task that holds each.
-        self._futures: dict[AttemptId, Future[Any]] = {}
+        #: Attempts that are with the cluster.
+        self._in_flight: dict[AttemptId, Handed] = {}
+        #: Attempts to be stopped as soon as the connection is restored.
+        self._to_stop: set[AttemptId] = set()
+        #: Attempts that a worker which cannot run them has refused.
+        self._refused: dict[AttemptId, AttemptTask] = {}
         #: Futures of attempts that have ended, soon to be released.
         self._spent: list[Future[Any]] = []
-        self._threads = 1
+        self._said_no_worker = False
+        self._places = Places(self._note)
+        self._link = Link(
+            target,
+            restored=self._restored,
+            ready=self._go_on,
+            pulse=self._pulse,
+            note=self._note,
+            gone=lambda why: self._report(ClusterGone(why)),
+        )
+        self._counter = Counter(
+            self._topic,
+            self._link,
+            self._places,
+            self._in_flight,
+            fenced=not self._is_ours,
+            watch=lambda future, attempts: self._begin(self._watch(future, attempts)),
+        )
+        self._settler = Settler(
+            self._topic,
+            self._link,
+            self._in_flight,
+            receive=self._receive,
+            lose=self._lose,
+            again=self._counter.submit_again,
+        )
 
     async def start(self, report: Callable[[Report], None]) -> None:
         """Connect, or start the embedded cluster.
@@ -96,16 +122,12 @@ class DaskCluster:
         if isinstance(self._target, Embedded):
             self._embedded = EmbeddedCluster(
                 self._target,
-                note=lambda text: report(WorkerNote(text)),
+                note=self._note,
                 gone=lambda text: report(ClusterGone(text)),
             )
             await self._embedded.start()
-        address = None if self._embedded is None else self._embedded.address
-        client = self._client = await connecting.connect(self._target, address)
-        # The client would hold messages back for up to 10 ms to send them together. A
-        # driver sends one batch a turn, and the next node waits for it.
-        client.scheduler_comm.interval = 0
-        client.subscribe_topic(self._topic, self._receive)
+        await self._link.open(None if self._embedded is None else self._embedded.address)
+        self._link.client.subscribe_topic(self._topic, self._event)
 
     async def survey(self, store: StoreRef) -> ClusterInfo:
         """Wait for the first worker, and ask all that are there what they can do.
@@ -115,152 +137,127 @@ class DaskCluster:
         ClusterError
             If no worker comes, or one cannot run this nbflow.
         """
-        if self._embedded is not None:
-            await self._embedded.first_worker()
-        else:
-            await connecting.first_worker(self._client)
-        # Our own workers have this program's kernels; listing them takes a moment.
-        is_ours = self._embedded is not None
-        probes = await connecting.probe(self._client, store, list_kernels=not is_ours)
-        for doubt in connecting.doubts(probes):
-            self._report(WorkerNote(doubt))
-        if not is_ours:
-            self._entry = await connecting.entry_for(self._client)
-        has_dashboard = not isinstance(self._target, Embedded) or self._target.dashboard
-        info = connecting.info_of(self._client, list(probes.values()), has_dashboard=has_dashboard)
+        try:
+            info = await self._survey(store)
+        except OSError as error:
+            raise ClusterError(f"the connection to the scheduler is lost: {error}") from error
         if self._embedded is not None:
             # Workers that are still on their way count: they will be here in a moment.
             workers, threads = self._embedded.config.sized()
             info = msgspec.structs.replace(info, workers=workers, threads=workers * threads)
-        self._threads = max(1, info.threads)
+        self._counter.threads = max(1, info.threads)
         return info
 
     async def submit(self, tasks: Sequence[AttemptTask]) -> None:
         """Hand over attempts, in as few messages as their priorities and resources allow."""
-        bundles, waiting = self._bundler.cut(tasks, self._threads)
-        if waiting:
-            self._waiting.extend(waiting)
-            asyncio.get_running_loop().call_later(SCOUT_WAIT_S, self._submit_waiting)
-        self._submit_bundles(bundles)
-
-    def _submit_waiting(self) -> None:
-        """Hand over the attempts that waited for their scouts."""
-        tasks, self._waiting = self._waiting, []
-        bundles, unknown = self._bundler.cut(tasks, self._threads)
-        # Their scouts are slow, so bundles would not pay.
-        self._submit_bundles([*bundles, *((task,) for task in unknown)])
-
-    def _submit_bundles(self, bundles: Sequence[Bundle]) -> None:
-        alike: defaultdict[tuple[object, ...], list[Bundle]] = defaultdict(list)
-        for bundle in bundles:
-            first = bundle[0]
-            alike[first.priority, tuple(sorted(first.resources.items()))].append(bundle)
-        for group in alike.values():
-            self._submit_alike(group)
+        self._counter.submit(tasks)
 
     async def cancel(self, attempts: Sequence[AttemptId]) -> None:
         """Stop attempts wherever they are: on their worker, or before they get there."""
-        if not attempts or self._client is None:
-            return
         wanted = set(attempts)
-        for task in self._waiting:
-            if task.id in wanted:
-                self._report(Ended(_stopped(task.id, self._clock())))
-        self._waiting = [task for task in self._waiting if task.id not in wanted]
-        await self._client.run(remote.stop, list(attempts), on_error="ignore")
-        # What a worker has by now, it knows to refuse; the rest never gets to one.
-        processing = await self._client.processing()
-        with_workers = {key for keys in processing.values() for key in keys}
-        withdrawn: list[Future[Any]] = []
-        for attempt in attempts:
-            future = self._futures.get(attempt)
-            if future is not None and future.key not in with_workers:
-                withdrawn.append(future)
-                self._ended(_stopped(attempt, self._clock()))
-        await self._client.cancel(withdrawn)
+        withdrawn = self._counter.withdraw(wanted)
+        withdrawn += [attempt for attempt in wanted if self._refused.pop(attempt, None) is not None]
+        for attempt in withdrawn:
+            self._report(Ended(_stopped(attempt, self._clock())))
+        await self._stop(wanted & self._in_flight.keys())
 
     async def close(self) -> None:
         """Let go of all attempts and of the connection; an embedded cluster ends."""
         for watcher in self._watchers:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
-        self._futures.clear()
+        self._in_flight.clear()
         self._spent.clear()
-        if self._client is not None:
-            await self._client.close()
+        if not self._is_ours and self._link.is_up:
+            with contextlib.suppress(OSError):  # the scheduler keeps a few names for ever then
+                forgetting = fences.forget(self._link.client.scheduler, self._topic)
+                await asyncio.wait_for(forgetting, CALL_S)
+        await self._link.close()
         if self._embedded is not None:
             await self._embedded.close()
 
-    # --- handing over -------------------------------------------------------------------------
+    async def _survey(self, store: StoreRef) -> ClusterInfo:
+        client = self._link.client
+        if not self._is_ours:
+            self._counter.entry = await connecting.entry_for(client)
+        probes: dict[str, remote.ProbeResult] = {}
+        while not probes:  # what was there, and idle, may leave before it has answered
+            async with self._first_worker():
+                # Our own workers have this program's kernels; listing them takes a moment.
+                probes = await self._places.survey(client, store, list_kernels=not self._is_ours)
+        has_dashboard = not isinstance(self._target, Embedded) or self._target.dashboard
+        return connecting.info_of(client, list(probes.values()), has_dashboard=has_dashboard)
 
-    def _submit_alike(self, bundles: Sequence[Bundle]) -> None:
-        """Submit bundles of one priority and one set of resources as one graph."""
-        assert self._client is not None, "the cluster has not been started"
-        first = bundles[0][0]
-        graph: dict[Key, Any] = {}
-        for bundle in bundles:
-            message = msgspec.msgpack.encode(bundle)
-            graph[self._key(bundle)] = (self._entry, self._topic, message)
+    @contextlib.asynccontextmanager
+    async def _first_worker(self) -> AsyncIterator[None]:
+        if self._embedded is not None:
+            await self._embedded.first_worker()
+            yield
+        else:
+            async with connecting.first_worker(self._link.client, self._topic):
+                yield
+
+    async def _stop(self, attempts: set[AttemptId]) -> None:
+        if not attempts:
+            return
+        if not self._link.is_up:
+            self._to_stop |= attempts
+            return
+        client = self._link.client
         try:
-            futures = self._client.get(
-                graph,
-                list(graph),
-                sync=False,
-                priority=first.priority,
-                resources=first.resources or None,
-            )
-        except (OSError, RuntimeError) as error:
-            # A client whose scheduler is gone refuses in one of these ways.
-            raise ClusterError(f"the connection to the scheduler is lost: {error}") from error
-        for bundle, future in zip(bundles, futures, strict=True):
-            attempts = tuple(task.id for task in bundle)
-            for task in bundle:
-                self._futures[task.id] = future
-                if isinstance(task.code, FunctionCode):
-                    self._digests[task.id] = task.code.digest
-            watcher = asyncio.create_task(self._watch(future, attempts))
-            self._watchers.add(watcher)
-            watcher.add_done_callback(self._watched)
-
-    def _key(self, bundle: Bundle) -> Key:
-        first = bundle[0]
-        label = self._label(first)
-        key = (label, first.id.run, first.id.node, first.id.number, first.id.epoch)
-        return key if len(bundle) == 1 else (*key, f"and {len(bundle) - 1} more")
-
-    def _label(self, task: AttemptTask) -> str:
-        if task.id.node in self._labels or len(self._labels) < MAX_LABELS:
-            self._labels.add(task.id.node)
-            return task.id.node
-        if isinstance(task.code, FunctionCode):
-            return task.code.label
-        return next(iter(groups_of(task.id.node)), "notebooks")
+            async with asyncio.timeout(CALL_S):
+                await client.run(remote.stop, list(attempts), on_error="ignore")
+                # What a worker has by now, it knows to refuse; the rest never gets to one.
+                processing = await client.processing()
+                with_workers = {key for keys in processing.values() for key in keys}
+                withdrawn: list[Future[Any]] = []
+                for attempt in attempts & self._in_flight.keys():
+                    future = self._in_flight[attempt].future
+                    if future is not None and future.key not in with_workers:
+                        withdrawn.append(future)
+                        self._ended(_stopped(attempt, self._clock()))
+                await client.cancel(withdrawn)
+        except OSError as error:
+            # Once more with the next connection; the driver does not wait for that.
+            _log.info("attempts could not be stopped yet: %s", error)
+            self._to_stop |= attempts
 
     # --- coming back --------------------------------------------------------------------------
 
-    def _receive(self, event: tuple[float, bytes]) -> None:
+    def _event(self, event: tuple[float, bytes]) -> None:
         _, message = event
-        for report in decode(message):
+        self._receive(message)
+
+    def _receive(self, message: bytes) -> None:
+        reports = decode(message)
+        if not reports:
+            self._settler.echo.set()
+        for report in reports:
             match report:
                 case Ended(outcome):
                     self._ended(outcome)
-                case Lost(id=attempt):
-                    self._futures.pop(attempt, None)
-                    self._report(report)
+                case Started(id=attempt):
+                    handed = self._in_flight.get(attempt)
+                    # With a new connection, what was heard before may be read again.
+                    if handed is not None and handed.started != report:
+                        handed.task, handed.started = None, report
+                        self._report(report)
                 case _:
                     self._report(report)
 
     def _ended(self, outcome: Outcome) -> None:
-        future = self._futures.pop(outcome.id, None)
-        if future is None:
+        handed = self._in_flight.pop(outcome.id, None)
+        if handed is None:
             return  # reported already, by an event or by the future
-        self._let_go(future)
-        digest = self._digests.pop(outcome.id, None)
-        if digest is not None:
-            self._bundler.observe(digest, outcome.ended_at - outcome.started_at)
-            if self._waiting:
-                self._submit_waiting()
+        if handed.future is not None:
+            self._let_go(handed.future)
+        self._counter.ended(outcome)
         self._report(Ended(outcome))
+
+    def _lose(self, attempt: AttemptId, message: str) -> None:
+        del self._in_flight[attempt]
+        self._counter.lost(attempt)
+        self._report(Lost(attempt, message))
 
     def _let_go(self, future: Future[Any]) -> None:
         """Release a task's future, but not at once.
@@ -271,6 +268,11 @@ class DaskCluster:
         if not self._spent:
             asyncio.get_running_loop().call_later(RELEASE_EVERY_S, self._spent.clear)
         self._spent.append(future)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        watcher = asyncio.create_task(work)
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watched)
 
     def _watched(self, watcher: asyncio.Task[None]) -> None:
         self._watchers.discard(watcher)
@@ -283,27 +285,109 @@ class DaskCluster:
         state = future._state  # noqa: SLF001 - waiting on it has no public, asynchronous equal
         while state is not None and future.status == "pending":
             await state.wait()
-        left = [attempt for attempt in attempts if attempt in self._futures]
-        if not left:
+        if not self._left(future, attempts):
+            return
+        try:
+            await self._conclude(future, attempts)
+        except OSError as error:
+            # The connection breaks this very moment: whoever restores it settles these as well.
+            _log.info("the end of a task is not known yet: %s", error)
+            self._link.suspect()
+
+    async def _conclude(self, future: Future[Any], attempts: Sequence[AttemptId]) -> None:
+        if future.status == "error":
+            await self._erred(await future.exception(), self._left(future, attempts))
             return
         if future.status == "finished":
-            for outcome in msgspec.msgpack.decode(await future, type=list[Outcome]):
-                self._ended(outcome)
-            left = [attempt for attempt in left if attempt in self._futures]
-            message = "its worker ended the task without an outcome"
-        elif future.status == "error":
-            error = await future.exception()
-            if not isinstance(error, KilledWorker):
-                for attempt in left:
-                    self._ended(_unperformed(attempt, self._clock(), error))
+            with contextlib.suppress(CancelledError):  # while it was being fetched
+                for outcome in msgspec.msgpack.decode(await future, type=list[Outcome]):
+                    self._ended(outcome)
+                for attempt in self._left(future, attempts):
+                    self._lose(attempt, "its worker ended the task without an outcome")
                 return
+        await self._interrupted(self._left(future, attempts))
+
+    def _left(self, future: Future[Any], attempts: Sequence[AttemptId]) -> list[AttemptId]:
+        """Return those of a task's attempts that are open, and not with another task by now."""
+        return [
+            attempt
+            for attempt in attempts
+            if attempt in self._in_flight and self._in_flight[attempt].future is future
+        ]
+
+    async def _erred(self, error: BaseException, attempts: Sequence[AttemptId]) -> None:
+        if isinstance(error, KilledWorker):
             message = f"worker {error.last_worker.address} was lost"
+            if not self._is_ours:
+                await self._settler.settle(attempts, lost=message)
+                return
+        elif isinstance(error, remote.BegunElsewhere):
+            message = str(error)
+        elif isinstance(error, remote.Unfit | ImportError) and not self._is_ours:
+            await self._place(attempts, error)
+            return
         else:
-            message = "the connection to the scheduler was interrupted"
-        for attempt in left:
-            del self._futures[attempt]
-            self._digests.pop(attempt, None)
-            self._report(Lost(attempt, message))
+            for attempt in attempts:
+                self._ended(_unperformed(attempt, self._clock(), error))
+            return
+        for attempt in attempts:
+            self._lose(attempt, message)
+
+    async def _place(self, attempts: Sequence[AttemptId], error: BaseException) -> None:
+        """Hand over elsewhere what a worker has refused."""
+        for attempt in attempts:
+            task = self._in_flight.pop(attempt).task
+            assert task is not None, "an attempt that was refused has not begun"
+            self._refused[attempt] = task
+        try:
+            why = await self._places.look_again(self._link.client) if self._link.is_up else ""
+            if not why and isinstance(error, ImportError) and self._places.preferred is None:
+                why = f"{type(error).__name__}: {error}"  # and yet all workers are said to be fit
+        except OSError:
+            self._link.suspect()
+            why = ""
+        tasks = [self._refused.pop(attempt) for attempt in attempts if attempt in self._refused]
+        if not why:
+            self._counter.submit_again(tasks)
+            return
+        for task in tasks:
+            self._report(Ended(_unperformed(task.id, self._clock(), ClusterError(why))))
+
+    async def _interrupted(self, attempts: Sequence[AttemptId]) -> None:
+        """Somebody else cancelled the task or restarted the cluster, or the connection broke."""
+        if self._is_ours:
+            for attempt in attempts:
+                self._lose(attempt, "the connection to the scheduler was interrupted")
+        elif self._link.is_up:
+            await self._settler.settle(attempts)
+
+    # --- the connection -----------------------------------------------------------------------
+
+    async def _restored(self, same_scheduler: bool) -> None:
+        client = self._link.client
+        client.subscribe_topic(self._topic, self._event)
+        self._counter.entry = await connecting.entry_for(client)
+        if same_scheduler:
+            await self._settler.catch_up()
+        else:
+            for attempt in list(self._in_flight):
+                self._lose(attempt, "the scheduler was restarted")
+
+    def _go_on(self) -> None:
+        """Do what has waited for the connection."""
+        attempts, self._to_stop = self._to_stop, set()
+        self._begin(self._stop(attempts & self._in_flight.keys()))
+        self._counter.submit_held()
+
+    async def _pulse(self, workers: int) -> None:
+        has_none = workers == 0 and bool(self._in_flight)
+        if has_none and not self._said_no_worker:
+            self._note(f"the cluster has no worker; {len(self._in_flight)} attempts wait for one")
+        self._said_no_worker = has_none
+        await self._settler.look_after_adopted()
+
+    def _note(self, text: str) -> None:
+        self._report(WorkerNote(text))
 
 
 def _stopped(attempt: AttemptId, now: float) -> Outcome:

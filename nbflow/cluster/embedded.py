@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import psutil
@@ -87,6 +88,25 @@ class _Joins(SchedulerPlugin):
         self.first.set()
 
 
+class OnceScheduler(Scheduler):
+    """A scheduler that runs no task twice: a lost worker is an event of ours.
+
+    Being our own, it needs no fences. With no failures allowed, it gives up the tasks that a lost
+    worker had before it; what only that worker kept the result of, it would still run again.
+    """
+
+    async def remove_worker(
+        self, address: str, *, stimulus_id: str, expected: bool = False, close: bool = True
+    ) -> Literal["OK", "already-removed"]:
+        """Forget a worker, its results, and that anybody wanted those."""
+        del expected  # However a worker leaves, its tasks are not for another one.
+        leaving = self.workers.get(self.coerce_address(address))
+        kept = [] if leaving is None else [task.key for task in leaving.has_what]
+        for client in list(self.clients) if kept else ():
+            self.client_releases_keys(kept, client, stimulus_id)
+        return await super().remove_worker(address, stimulus_id=stimulus_id, close=close)
+
+
 class EmbeddedCluster:
     """A running embedded cluster.
 
@@ -137,12 +157,11 @@ class EmbeddedCluster:
         scheduler_log.addFilter(_is_news)
         self._quiet.callback(scheduler_log.removeFilter, _is_news)
         try:
-            self._scheduler = await Scheduler(
+            self._scheduler = await OnceScheduler(
                 host="127.0.0.1",
                 port=0,
                 dashboard=self.config.dashboard,
                 dashboard_address="127.0.0.1:0",
-                # A lost worker is an event of ours; Dask must not run its attempts again.
                 allowed_failures=0,
             )
         except OSError as error:

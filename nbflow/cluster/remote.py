@@ -4,14 +4,16 @@ A worker needs nothing but nbflow in its environment: no plugin is installed
 beforehand. The first call that reaches a worker makes its `WorkerSide`, which
 lives as long as the worker and is shared by all drivers that use it.
 
-`perform` is the one coroutine that every Dask task of ours runs; `probe` and `stop` are called
-through `Client.run`.
+`perform` is the one coroutine that every Dask task of ours runs; `probe`, `stop` and `adopt` are
+called through `Client.run`. A task that does not begin says why by an exception (`Refused`): no
+line of the node's code has run then, at least not here.
 """
 
 import asyncio
 import platform
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,27 @@ from distributed import get_worker
 
 from nbflow._version import __version__
 from nbflow.artifacts import FileStore
+from nbflow.cluster import fences
 from nbflow.cluster.reporting import ReportBuffer
-from nbflow.core.attempts import AttemptTask, Ended, Lost, Outcome, Started, StoreRef
+from nbflow.core.attempts import AttemptTask, Ended, Outcome, Started, StoreRef
 from nbflow.core.ids import AttemptId
 from nbflow.worker import Facilities
 from nbflow.worker import perform as perform_attempt
 
 _tasks_decoder = msgspec.msgpack.Decoder(list[AttemptTask])
 _EXTENSION = "nbflow"
+
+
+class Refused(Exception):
+    """The task has not begun here."""
+
+
+class Unfit(Refused):
+    """It could not on this worker; another one may be able to."""
+
+
+class BegunElsewhere(Refused):
+    """It must not: another worker was first, and nobody knows how far it came."""
 
 
 class ProbeResult(msgspec.Struct, frozen=True):
@@ -55,6 +70,10 @@ class WorkerSide:
     def __init__(self, worker: Any, facilities: Facilities | None = None) -> None:
         self._worker = worker
         self._running: dict[AttemptId, asyncio.Task[Outcome]] = {}
+        #: Attempts of tasks that have begun here and not ended, by the topic of their driver.
+        self._held: defaultdict[str, set[AttemptId]] = defaultdict(set)
+        #: Held attempts whose driver has lost their task's future: it learns by events alone.
+        self._adopted: set[AttemptId] = set()
         #: Attempts that were asked to stop; those that have not begun never will.
         self._stopped: set[AttemptId] = set()
         self._stores: dict[StoreRef, FileStore | None] = {}
@@ -100,22 +119,49 @@ class WorkerSide:
             # Blocks, but for no longer than it takes to kill kernels.
             self.facilities.close()
 
-    async def perform(self, task: AttemptTask, reports: ReportBuffer) -> Outcome | None:
-        """Perform one attempt; None if this worker cannot even begin it."""
+    async def perform_all(
+        self, tasks: list[AttemptTask], topic: str, serial: str, reports: ReportBuffer
+    ) -> list[Outcome]:
+        """Perform attempts one after the other, and report each.
+
+        Bytes travel with the task's result, unless nobody is there any more to take that.
+        """
+        held = self._held[topic]
+        held.update(task.id for task in tasks)
+        outcomes: list[Outcome] = []
+        try:
+            for position, task in enumerate(tasks, start=1):
+                outcome = await self._perform(task, reports)
+                outcomes.append(outcome)
+                if not outcome.carried or self._by_event_only(task.id, tasks[0].id, serial):
+                    reports.put(Ended(outcome), more_follows=position < len(tasks))
+                held.discard(task.id)
+                self._adopted.discard(task.id)
+        finally:
+            held.difference_update(task.id for task in tasks)
+            reports.flush()
+        return outcomes
+
+    def _by_event_only(self, attempt: AttemptId, first: AttemptId, serial: str) -> bool:
+        """Whether the driver cannot have the result of the task any more: Dask has cancelled it."""
+        if not serial or attempt in self._adopted:
+            return bool(serial)
+        names = (first.run, first.node, first.number, first.epoch, int(serial))
+        return any(
+            isinstance(key, tuple) and key[1:6] == names and state.state == "cancelled"
+            for key, state in self._worker.state.tasks.items()
+        )
+
+    async def _perform(self, task: AttemptTask, reports: ReportBuffer) -> Outcome:
         if task.id in self._stopped:
             now = time.time()
             return Outcome(id=task.id, status="stopped", started_at=now, ended_at=now)
-        store = self.store(task.store)
-        if store is None and task.code.digest not in task.carried:
-            message = f"worker {self._worker.address} does not see the store {task.store.url}"
-            reports.put(Lost(task.id, message))
-            return None
         reports.put(Started(task.id, self._worker.address, time.time()))
         running = asyncio.create_task(
             perform_attempt(
                 task,
                 worker_name=self._worker.address,
-                store=store,
+                store=self.store(task.store),
                 scratch=Path(self._scratch.name),
                 report=reports.put,
                 facilities=self.facilities,
@@ -128,6 +174,12 @@ class WorkerSide:
         finally:
             del self._running[task.id]
 
+    def adopt(self, topic: str) -> list[AttemptId]:
+        """Report how the attempts held for `topic` end by events, whatever they carry."""
+        held = list(self._held[topic])
+        self._adopted.update(held)
+        return held
+
     def stop(self, attempts: list[AttemptId]) -> None:
         """Stop attempts that run here, and refuse those that have not begun."""
         for attempt in attempts:
@@ -137,7 +189,7 @@ class WorkerSide:
                 running.cancel()
 
 
-async def perform(topic: str, message: bytes) -> bytes:
+async def perform(topic: str, message: bytes, version: str, fence: str) -> bytes:
     """Perform a bundle of attempts one after the other; the body of every Dask task of ours.
 
     Parameters
@@ -146,24 +198,52 @@ async def perform(topic: str, message: bytes) -> bytes:
         Where the driver listens.
     message
         The attempts' tasks, encoded.
+    version
+        The driver's nbflow, which has encoded them.
+    fence
+        What to claim before the first of them begins; empty where Dask runs no task twice.
 
     Returns
     -------
     bytes
         The outcomes once more: the driver reads them if a report was lost on its way.
+
+    Raises
+    ------
+    Refused
+        If none of them has begun here.
     """
-    side = WorkerSide.of(get_worker())
-    reports = side.buffer(topic)
+    worker = get_worker()
+    if version != __version__:
+        raise Unfit(other_version(worker.address, __version__, version))
+    side = WorkerSide.of(worker)
     tasks = _tasks_decoder.decode(message)
-    outcomes: list[Outcome] = []
-    for position, task in enumerate(tasks, start=1):
-        outcome = await side.perform(task, reports)
-        if outcome is not None:
-            outcomes.append(outcome)
-            if not outcome.carried:
-                reports.put(Ended(outcome), more_follows=position < len(tasks))
-    reports.flush()
+    first = tasks[0]
+    if side.store(first.store) is None and first.code.digest not in first.carried:
+        raise Unfit(f"worker {worker.address} does not see the store {first.store.url}")
+    if fence:
+        await _claim(worker, topic, fence)
+    outcomes = await side.perform_all(tasks, topic, fence, side.buffer(topic))
     return msgspec.msgpack.encode(outcomes)
+
+
+async def _claim(worker: Any, topic: str, fence: str) -> None:
+    try:
+        holder = await fences.claim(worker.scheduler, topic, fence, worker.address)
+    except OSError as error:
+        raise BegunElsewhere(
+            f"worker {worker.address} has lost its connection to the scheduler"
+        ) from error
+    if holder is not None:
+        raise BegunElsewhere(f"worker {holder} was lost or retired while the node ran on it")
+
+
+def other_version(worker: str, theirs: str, ours: str) -> str:
+    """Say that a worker has another version of nbflow than the driver."""
+    return (
+        f"worker {worker} has nbflow {theirs}, and this program is nbflow {ours}. Install the same "
+        "version in both environments"
+    )
 
 
 async def probe(ref: StoreRef, list_kernels: bool, dask_worker: Any) -> bytes:
@@ -184,6 +264,14 @@ async def probe(ref: StoreRef, list_kernels: bool, dask_worker: Any) -> bytes:
 async def stop(attempts: list[AttemptId], dask_worker: Any) -> None:
     """Stop attempts on this worker. Runs through `Client.run`, which passes `dask_worker`."""
     WorkerSide.of(dask_worker).stop(attempts)
+
+
+async def adopt(topic: str, dask_worker: Any) -> bytes:
+    """Return the attempts that are held here for a driver; it will hear of them by events alone.
+
+    Runs through `Client.run`, which passes `dask_worker`.
+    """
+    return msgspec.msgpack.encode(WorkerSide.of(dask_worker).adopt(topic))
 
 
 def _kernels() -> list[str]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -42,42 +43,52 @@ class OutsideCluster:
         self.folder = folder
         self.file = folder / "scheduler.json"
         self.processes: list[subprocess.Popen[bytes]] = []
+        #: Environment of the processes, such as Dask's configuration.
+        self.env: dict[str, str] = {}
 
-    def start_scheduler(self, *, preamble: str = "") -> None:
+    def start_scheduler(self, *options: str, preamble: str = "", port: int = 0):
         """Start the scheduler; `preamble` is Python that it runs before anything else."""
+        self.file.unlink(missing_ok=True)
         program = f"{preamble}\nfrom distributed.cli.dask_scheduler import main\nmain()"
-        self._run(
+        process = self._run(
             [
-                *(sys.executable, "-c", program, "--host", "127.0.0.1", "--port", "0"),
+                *(sys.executable, "-c", program, "--host", "127.0.0.1", "--port", str(port)),
                 *("--no-dashboard", "--dashboard-address", "127.0.0.1:0"),
-                *("--scheduler-file", str(self.file)),
+                *("--scheduler-file", str(self.file), *options),
             ]
         )
         until(lambda: self.file.exists() and self.file.read_text().endswith("}"))
+        return process
 
     @property
     def address(self) -> str:
         return str(json.loads(self.file.read_text())["address"])
 
-    def add_worker(self, *options: str, preamble: str = "", folder: Path | None = None):
+    def add_worker(
+        self,
+        *options: str,
+        preamble: str = "",
+        folder: Path | None = None,
+        scheduler: str = "",
+    ):
         """Start a worker; `preamble` is Python that it runs before anything else."""
         program = f"{preamble}\nfrom distributed.cli.dask_worker import main\nmain()"
+        where = (scheduler,) if scheduler else ("--scheduler-file", str(self.file))
+        host = () if "--listen-address" in options else ("--host", "127.0.0.1")
         return self._run(
             [
-                *(sys.executable, "-c", program, "--scheduler-file", str(self.file)),
-                *("--host", "127.0.0.1", "--no-nanny", "--no-dashboard"),
+                *(sys.executable, "-c", program, *where),
+                *(*host, "--no-nanny", "--no-dashboard"),
                 *("--dashboard-address", "127.0.0.1:0", "--nthreads", "2"),
                 *("--local-directory", str(folder or self.folder), *options),
             ]
         )
 
     def close(self) -> None:
-        for process in reversed(self.processes):
-            process.terminate()
+        # Asked to end, a worker without its scheduler would take ten seconds.
         for process in self.processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
@@ -88,7 +99,7 @@ class OutsideCluster:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.env},
             )
         self.processes.append(process)
         return process

@@ -19,6 +19,9 @@ import pytest
 
 import nbflow
 
+# Kernels, as many at once as the machine can take, are to reach the fault within limits of seconds.
+pytestmark = pytest.mark.alone
+
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 #: How many rows run at once: they wait for most of the time.
 THREADS = 8
@@ -146,43 +149,43 @@ ROWS = {
         "now()\ntry:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n"
         "    nbflow.guest.emit('rows', 12)\n    print('cleaned up')",
         kind="timed_out",
-        words=("interrupted after 3 s (soft timeout) in the cell 'now()'",),
+        words=("interrupted after 6 s (soft timeout) in the cell 'now()'",),
         shows=("cleaned up",),
-        policy=soft(3),
+        policy=soft(6),
     ),
     "soft-and-raised": Row(
         HOLD,
         kind="timed_out",
-        words=("interrupted after 3 s (soft timeout) in the cell 'now()'",),
+        words=("interrupted after 6 s (soft timeout) in the cell 'now()'",),
         shows=("KeyboardInterrupt",),
-        policy=soft(3),
+        policy=soft(6),
         written=False,
     ),
     "soft-and-swallowed": Row(
         "now()\nwhile True:\n    try:\n        time.sleep(600)\n"
         "    except KeyboardInterrupt: print('never', flush=True)",
         kind="timed_out",
-        words=("killed after 4 s (hard timeout) in the cell 'now()'",),
+        words=("killed after 7 s (hard timeout) in the cell 'now()'",),
         shows=("never",),
-        policy=soft(2, 4),
+        policy=soft(5, 7),
     ),
     "soft-and-blocked": Row(
         "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})\n" + HOLD,
         kind="timed_out",
-        words=("killed after 4 s (hard timeout)",),
-        policy=soft(2, 4),
+        words=("killed after 7 s (hard timeout)",),
+        policy=soft(5, 7),
     ),
     "hard": Row(
         HOLD,
         kind="timed_out",
-        words=("killed after 3 s (hard timeout) in the cell 'now()'",),
-        policy={"timeout": 3},
+        words=("killed after 6 s (hard timeout) in the cell 'now()'",),
+        policy={"timeout": 6},
     ),
     "stopped-process": Row(
         "now(); os.kill(os.getpid(), signal.SIGSTOP)",
         kind="timed_out",
-        words=("killed after 4 s (hard timeout)",),
-        policy=soft(3, 4),
+        words=("killed after 7 s (hard timeout)",),
+        policy=soft(6, 7),
     ),
     "cell-soft": Row(
         HOLD,
@@ -242,9 +245,9 @@ ROWS = {
     "flood-without-end": Row(
         "now()\nwhile True: print('x' * 1000)",
         kind="timed_out",
-        words=("killed after 4 s (hard timeout)",),
+        words=("killed after 5 s (hard timeout)",),
         shows=TRUNCATED,
-        policy=LIMITED | {"timeout": 4},
+        policy=LIMITED | {"timeout": 5},
     ),
     # What a cell does to its process.
     "closed-output": Row("now()\nos.close(1)", WELL, shows=("and on",)),
@@ -288,8 +291,8 @@ ROWS = {
         "subprocess.run(['sh', '-c', 'setsid sleep 600 & echo $! > ' + str(notes / 'child')])\n"
         "note((notes / 'child').read_text().strip())\n" + HOLD,
         kind="timed_out",
-        words=("killed after 3 s (hard timeout)",),
-        policy={"timeout": 3},
+        words=("killed after 6 s (hard timeout)",),
+        policy={"timeout": 6},
     ),
     "cold-session-then-death": Row(
         f"note(subprocess.Popen({SLEEPER}, start_new_session=True).pid)\n"

@@ -33,7 +33,7 @@ def error_of(node):
     return error
 
 
-def wait_for(path: Path, within_s: float = 30.0) -> str:
+def wait_for(path: Path, within_s: float = 60.0) -> str:
     """Wait until another process has made a file, and return its text."""
     deadline = time.monotonic() + within_s
     while not path.exists():

@@ -1,0 +1,158 @@
+"""What became of attempts whose Dask tasks tell nothing any more.
+
+A future ends without an outcome when its worker died, when somebody restarted the cluster, or when
+the connection to the scheduler broke, which cancels them all. Then the attempt's fence tells
+whether it has begun:
+
+- It has not: it never will, now that the driver has claimed the fence. It is handed over again, as
+  the same attempt, since nothing has happened.
+- It has: its worker may still be at it. Workers are asked what they hold; what one holds is
+  *adopted*: its end will come as an event, as ever. What none holds, twice in a row, is lost.
+  Twice, because an end and the answer of the worker that reported it travel by different ways.
+
+What a worker reported while nobody listened is in the scheduler's log of the driver's topic
+(Dask keeps the last thousand messages of each). A scheduler that is started anew knows nothing;
+then everything is lost, and what an attempt had finished shows in its receipt.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from nbflow.cluster import fences, remote
+from nbflow.cluster.handing_over import Handed
+from nbflow.cluster.link import Link
+from nbflow.cluster.reporting import encode
+from nbflow.core.attempts import AttemptTask
+from nbflow.core.ids import AttemptId
+
+#: How long workers may take to say what they hold, in seconds.
+ANSWER_S = 10.0
+
+#: Who claims fences here.
+_DRIVER = "driver"
+
+#: How long an event of our own may take to come back, in seconds, until it is sent again.
+ECHO_S = 1.0
+
+
+class Settler:
+    """Settles attempts of one driver.
+
+    Parameters
+    ----------
+    topic
+        Where the driver listens.
+    link
+        The line to the scheduler.
+    in_flight
+        The attempts that are with the cluster, shared with the adapter.
+    receive
+        Takes a message of the topic.
+    lose
+        Gives an attempt up.
+    again
+        Hands attempts over that have not begun.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        link: Link,
+        in_flight: dict[AttemptId, Handed],
+        *,
+        receive: Callable[[bytes], None],
+        lose: Callable[[AttemptId, str], None],
+        again: Callable[[list[AttemptTask]], None],
+    ) -> None:
+        self._topic = topic
+        self._link = link
+        self._in_flight = in_flight
+        self._receive = receive
+        self._lose = lose
+        self._again = again
+        #: Adopted attempts that no worker held when they were last asked.
+        self._missed: set[AttemptId] = set()
+        #: Set when a message without reports has come back.
+        self.echo = asyncio.Event()
+
+    async def catch_up(self) -> None:
+        """Learn what happened while a new connection was made; nothing is missed from here on.
+
+        Raises
+        ------
+        OSError
+            If the connection breaks again.
+        """
+        client = self._link.client
+        while True:
+            self.echo.clear()
+            await client.log_event(self._topic, encode([]))
+            try:
+                await asyncio.wait_for(self.echo.wait(), ECHO_S)
+                break
+            except TimeoutError:
+                continue  # The scheduler had not subscribed us yet.
+        await self.settle(list(self._in_flight))
+        await self.look_after_adopted()
+        for _, message in await client.get_events(self._topic):
+            self._receive(message)
+
+    async def settle(self, attempts: Iterable[AttemptId], lost: str = "") -> None:
+        """Hand over again what has not begun; adopt the rest, or lose it for the reason `lost`.
+
+        Raises
+        ------
+        OSError
+            If the connection breaks; then these attempts are to be settled once more.
+        """
+        bundles: defaultdict[str, list[AttemptId]] = defaultdict(list)
+        for attempt in attempts:
+            bundles[self._in_flight[attempt].fence].append(attempt)
+        untouched: list[AttemptTask] = []
+        for fence, bundle in bundles.items():
+            scheduler = self._link.client.scheduler
+            holder = await fences.claim(scheduler, self._topic, fence, _DRIVER)
+            for attempt in bundle:
+                handed = self._in_flight.get(attempt)
+                if handed is None:
+                    continue  # Its end was reported just now.
+                if holder in {None, _DRIVER} and handed.task is not None:
+                    untouched.append(handed.task)
+                elif lost:
+                    self._lose(attempt, lost)
+                else:
+                    handed.future = None
+        self._again(untouched)
+
+    async def look_after_adopted(self) -> None:
+        """Ask workers for the adopted attempts; lose those that nobody has had twice in a row."""
+        adopted = {one for one, handed in self._in_flight.items() if handed.future is None}
+        if not adopted:
+            return
+        held = await self._held_by_workers(adopted)
+        for attempt in adopted - held:
+            if attempt in self._in_flight and attempt in self._missed:
+                self._lose(attempt, "no worker of the cluster has it any more")
+        self._missed = (adopted - held) & self._in_flight.keys()
+
+    async def _held_by_workers(self, asked: set[AttemptId]) -> set[AttemptId]:
+        """Return which attempts may be with a worker: where one does not answer, all it had."""
+        call = self._link.client.run(remote.adopt, self._topic, on_error="return")
+        try:
+            answers = await asyncio.wait_for(call, ANSWER_S)
+        except TimeoutError:
+            return asked
+        held: set[AttemptId] = set()
+        for worker, answer in answers.items():
+            if isinstance(answer, BaseException):
+                held.update(one for one in asked if self._may_be_on(worker, one))
+            else:
+                held.update(msgspec.msgpack.decode(answer, type=list[AttemptId]))
+        return held
+
+    def _may_be_on(self, worker: str, attempt: AttemptId) -> bool:
+        handed = self._in_flight.get(attempt)
+        return handed is not None and (handed.started is None or handed.started.worker == worker)
