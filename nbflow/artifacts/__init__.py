@@ -21,12 +21,13 @@ is an error that names the artifact, not a wrong answer.
 
 `digests` and `names` know what things are called, `files` the durable write, `folders` and
 `remote` the two kinds of place, `store` puts them together; `naming` is for emitted files,
-`spooling` for values of any size.
+`spooling` for values of any size; `cache` finds the results of earlier runs again.
 """
 
+from nbflow.artifacts.cache import TieredCache
 from nbflow.artifacts.digests import digest_of
 from nbflow.artifacts.naming import under_its_name
 from nbflow.artifacts.spooling import load_value
 from nbflow.artifacts.store import FileStore
 
-__all__ = ["FileStore", "digest_of", "load_value", "under_its_name"]
+__all__ = ["FileStore", "TieredCache", "digest_of", "load_value", "under_its_name"]

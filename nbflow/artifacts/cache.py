@@ -1,7 +1,7 @@
 """`TieredCache`: results of earlier runs, in memory and as entries of the artifact store.
 
-An entry is a small JSON document, ``cache/ab/abcdef…`` by its key: the version of its format, a digest
-of the result's JSON, and the result. The values themselves are artifacts, which it names by
+An entry is a small JSON document, ``cache/ab/abcdef…`` by its key: the version of its format, a
+digest of the result's JSON, and the result. The values themselves are artifacts, which it names by
 digest; so a clean-up finds them (`nbflow.session.housekeeping`), and a result outlives its run.
 
 Wrong is worse than slow. An entry is believed only if its digest fits; an entry of a newer
@@ -154,7 +154,7 @@ def _decoded(data: bytes, key: str) -> Result:
         if digest(bytes(entry.result)) != entry.check:
             raise _Unusable("damaged", "is damaged: its digest does not fit")
         result = msgspec.json.decode(entry.result, type=Result)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _Unusable("damaged", f"is damaged ({error})") from error
     if result.key != key:
         raise _Unusable("damaged", f"is damaged: it is of {result.key}")
@@ -182,6 +182,8 @@ class _Memory:
         """Remember a result; one that is too large is not, and its predecessor is forgotten."""
         with self._lock:
             self._drop(result.key)
+            if size_bytes > self._limit_bytes:
+                return
             self._results[result.key] = (result, size_bytes)
             self._used_bytes += size_bytes
             while self._used_bytes > self._limit_bytes:

@@ -90,8 +90,14 @@ def _lost(node: NodeRun, event: ev.AttemptLost, _at: float) -> Changes:
     }
 
 
-def _in_doubt(_node: NodeRun, event: ev.AttemptInDoubt, _at: float) -> Changes:
-    return {"reason": event.reason, "started_at": None, "worker": ""}
+def _in_doubt(node: NodeRun, event: ev.AttemptInDoubt, _at: float) -> Changes:
+    doubt: Changes = {"reason": event.reason, "started_at": None, "worker": ""}
+    if event.fingerprint is None:
+        return doubt
+    # Later on, the checkpoint could not be told from one of what the node is made of now.
+    goes_on = same_but_for_code(node.fingerprint, event.fingerprint)
+    checkpoint = node.checkpoint if goes_on else None
+    return {**doubt, "fingerprint": event.fingerprint, "checkpoint": checkpoint}
 
 
 def _retry_scheduled(_node: NodeRun, event: ev.RetryScheduled, _at: float) -> Changes:

@@ -166,12 +166,15 @@ class AttemptLost(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     notebook: Artifact | None = None
 
 
-class AttemptInDoubt(msgspec.Struct, frozen=True, tag=True):
+class AttemptInDoubt(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """What became of the attempt is not known, or it must not be repeated: a person decides."""
 
     node: str
     attempt: int
     reason: Reason
+    #: What a repetition would be made of. Who decides that none is needed says that the attempt
+    #: counts as made of that.
+    fingerprint: Fingerprint | None = None
 
 
 class RetryScheduled(msgspec.Struct, frozen=True, tag=True):

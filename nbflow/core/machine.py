@@ -54,6 +54,7 @@ from nbflow.core.run import (
 )
 from nbflow.core.states import (
     BLOCKED,
+    ENDED,
     IN_FLIGHT,
     NODE_TRANSITIONS,
     RUN_TRANSITIONS,
@@ -78,6 +79,7 @@ __all__ = [
     "after_loss",
     "apply",
     "begin",
+    "continued",
     "lets_pass",
     "obligations",
     "replay",
@@ -139,19 +141,7 @@ def apply(run: Run, record: ev.Record) -> tuple[Run, tuple[Command, ...]]:
         run's sequence, its driver has been replaced, or it speaks of another
         attempt than the current one.
     """
-    if record.seq != run.seq + 1 or record.run != run.id or record.epoch < run.epoch:
-        held = f"at seq {run.seq} of epoch {run.epoch}"
-        told = f"{record.type} of {record.run}, seq {record.seq}, epoch {record.epoch},"
-        raise IllegalTransition(run.id, "the run", held, told)
-    event = record.event
-    touched: Iterable[str]
-    if isinstance(event, ev.RunEvent):
-        # A new driver, or a request to cancel, changes what every node is owed.
-        after = _apply_to_run(run, record)
-        touched = after.graph.nodes
-    else:
-        after, touched = _apply_to_node(run, record, event)
-    after = msgspec.structs.replace(after, seq=record.seq, epoch=record.epoch)
+    after, touched = _advanced(run, record)
     return after, tuple(commands_for(after, touched))
 
 
@@ -168,9 +158,37 @@ def replay(records: Iterable[ev.Record]) -> Run:
     if first is None:
         raise ValueError("a journal without records has no state")
     run, _ = begin(first)
-    for record in iterator:
-        run, _ = apply(run, record)
+    return continued(run, iterator)
+
+
+def continued(run: Run, records: Iterable[ev.Record]) -> Run:
+    """Fold more of its journal into the state of a run; what follows from them is not asked.
+
+    Raises
+    ------
+    IllegalTransition
+        As `apply` does.
+    """
+    for record in records:
+        run, _ = _advanced(run, record)
     return run
+
+
+def _advanced(run: Run, record: ev.Record) -> tuple[Run, Iterable[str]]:
+    """Return the state after `record`, and the nodes that it touched."""
+    if record.seq != run.seq + 1 or record.run != run.id or record.epoch < run.epoch:
+        held = f"at seq {run.seq} of epoch {run.epoch}"
+        told = f"{record.type} of {record.run}, seq {record.seq}, epoch {record.epoch},"
+        raise IllegalTransition(run.id, "the run", held, told)
+    event = record.event
+    touched: Iterable[str]
+    if isinstance(event, ev.RunEvent):
+        # A new driver, or a request to cancel, changes what every node is owed.
+        after = _apply_to_run(run, record)
+        touched = after.graph.nodes
+    else:
+        after, touched = _apply_to_node(run, record, event)
+    return msgspec.structs.replace(after, seq=record.seq, epoch=record.epoch), touched
 
 
 # --- runs -------------------------------------------------------------------------------------
@@ -296,6 +314,8 @@ def _placed(node: NodeRun) -> NodeRun:
 
 def _put(run: Run, name: str, before: NodeRun, after: NodeRun) -> Run:
     """Store `after`, and keep the two counters true."""
+    if before.state not in ENDED and after.state not in ENDED:
+        return msgspec.structs.replace(run, nodes=run.nodes.insert(name, after))
     was_open, is_open = not settled(run, name, before), not settled(run, name, after)
     return msgspec.structs.replace(
         run,

@@ -115,7 +115,7 @@ def recognized(
     if must_not_repeat(run, name):
         why = cause[1] if cause else "it was not seen to succeed"
         message = f"{why}, and it is declared at most once: attempt {node.attempt} had begun"
-        return ev.AttemptInDoubt(name, node.attempt, Reason("needs_decision", message))
+        return ev.AttemptInDoubt(name, node.attempt, Reason("needs_decision", message), now)
     return None
 
 
@@ -132,10 +132,12 @@ def _cause(
         return "forced", "somebody wants it to run again"
     if node.state in _TRIED_AGAIN and not node.is_cached:
         return "resumed", f"resumed: it was {node.state}"
+    own = _changed(run, name, node, files)
     before = next((source for source in run.graph.upstream[name] if source in causes), None)
-    if before is not None:
+    if before is not None and (own is None or own[0] == "upstream"):
         return "upstream", f"{before}, which it stands behind, is to run first"
-    return _changed(run, name, node, files)
+    # What has changed about the node itself is told, whatever else runs before it.
+    return own
 
 
 def _changed(

@@ -139,7 +139,7 @@ class FunctionPickler:
     def _pickled(self, function: Callable[..., Any]) -> bytes:
         module = module_name_of(function)
         if module not in self._beside:
-            self._beside[module] = list(_modules_beneath(source_folder(module), self._installation))
+            self._beside[module] = list(modules_beneath(source_folder(module), self._installation))
         with _by_value(self._beside[module]):
             try:
                 return guest.dumps(_without_references(function))[1]
@@ -197,7 +197,7 @@ def source_folder(module_name: str) -> str:
     return str(parents[min(depth, len(parents) - 1)])
 
 
-def _modules_beneath(folder: str, installation: Installation) -> Iterator[types.ModuleType]:
+def modules_beneath(folder: str, installation: Installation) -> Iterator[types.ModuleType]:
     """Yield the loaded Python modules under `folder` that no worker can be assumed to have."""
     if not folder or installation.holds(folder):
         return

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from nbflow.core.run import NodeRun
+from nbflow.core.run import NodeRun, Run
 from nbflow.core.states import ENDED, IN_FLIGHT, NodeState
 from nbflow.core.view import RunView
 from nbflow.drawing.lines import REASON_LENGTH, failure_text
@@ -49,7 +49,8 @@ class News:
     """
 
     def __init__(self, view: RunView) -> None:
-        self._order = view.run.graph.topological_order()
+        self._graph = view.run.graph
+        self._order = self._graph.topological_order()
         self._notes = 0
         self._told = {name: _first_look(node) for name, node in view.run.nodes.items()}
 
@@ -63,6 +64,8 @@ class News:
         now
             The time, in seconds since the epoch.
         """
+        if view.run.graph is not self._graph:
+            self._change_flow(view.run)
         lines: list[_Line] = []
         latest: dict[str, float] = {}
         for name in self._order:
@@ -80,6 +83,13 @@ class News:
         self._notes = len(view.notes)
         return [*notes, *(line.text for line in lines)]
 
+    def _change_flow(self, run: Run) -> None:
+        """Go on with the nodes of a definition that a resume has changed."""
+        self._graph = run.graph
+        self._order = self._graph.topological_order()
+        for name in self._order:
+            self._told.setdefault(name, _first_look(NodeRun(NodeState.WAITING, missing=0)))
+
     def _news_of(self, name: str, node: NodeRun, now: float) -> Iterator[_Line]:
         told = self._told[name]
         if node.attempt > told.node.attempt:
@@ -90,7 +100,10 @@ class News:
             again = f" (attempt {node.attempt})" if node.attempt > 1 else ""
             yield _Line(node.started_at, f"started{again}")
             told = msgspec.structs.replace(told, start=True)
-        yield from _end(told, node, now)
+        if _is_kept(told.node, node):
+            yield _Line(now, "unchanged: its earlier result stands")
+        else:
+            yield from _end(told, node, now)
         self._told[name] = _Told(node, start=told.start, end=_has_end(node) or told.end)
 
 
@@ -119,6 +132,15 @@ def _has_end(node: NodeRun) -> bool:
     """Whether the present attempt, or a node without one, has come to an end."""
     lost = node.state is NodeState.READY and node.attempt > 0
     return node.state in ENDED or node.state in _OVER_FOR_NOW or lost
+
+
+def _is_kept(before: NodeRun, node: NodeRun) -> bool:
+    """Whether a node that was reset has its result back, without another attempt."""
+    return (
+        node.state is NodeState.SUCCEEDED
+        and node.attempt == before.attempt
+        and before.state in (NodeState.WAITING, NodeState.READY)
+    )
 
 
 def _end(told: _Told, node: NodeRun, now: float) -> Iterator[_Line]:

@@ -43,6 +43,10 @@ _log = logging.getLogger(__name__)
 BACKLOG = 3
 COALESCE_S = 0.003
 
+#: Nodes that the writing thread looks for elsewhere in one go; with executed notebooks to lay out,
+#: one may take tens of milliseconds on a slow disk.
+LOOKED_AT_ONCE = 100
+
 
 class Driver:
     """Owns one run from its claim to its end.
@@ -185,7 +189,9 @@ class Driver:
         """Perform every command that is a decision, and so becomes an event itself."""
         self._decide()
         while self._unrecognized and not self._desk.stopping:
-            names, self._unrecognized = self._unrecognized, []
+            # In portions: the writing thread has the lease to renew in between.
+            names = self._unrecognized[:LOOKED_AT_ONCE]
+            del self._unrecognized[:LOOKED_AT_ONCE]
             run = self._desk.run
             for each in await self._desk.effects.write(self._recognizer.look, run, names):
                 self._place(each)

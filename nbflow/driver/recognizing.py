@@ -8,6 +8,7 @@ at once. The fingerprint that is taken here is the one that the attempt is then 
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -25,6 +26,9 @@ from nbflow.driver.surroundings import Surroundings
 from nbflow.driver.tasks import notebook_path
 
 _log = logging.getLogger(__name__)
+
+#: Executed notebooks that are written at once.
+_WRITERS = 8
 
 
 class Recognition(msgspec.Struct, frozen=True):
@@ -78,7 +82,10 @@ class Recognizer:
         nbflow.core.errors.ArtifactError
             If the store cannot be read.
         """
-        return [self._look(run, name) for name in names]
+        found = [self._look(run, name) for name in names]
+        # Files become durable one by one, and most of that is waiting for the disk.
+        with ThreadPoolExecutor(min(_WRITERS, len(found) or 1)) as writers:
+            return list(writers.map(lambda each: self._as_laid_out(run, each), found))
 
     def files_of(self, run: Run) -> dict[str, str]:
         """Return the digests of what nodes are declared to read, by node. Blocks."""
@@ -91,16 +98,19 @@ class Recognizer:
     def _look(self, run: Run, name: str) -> Recognition:
         inputs = run.graph.nodes[name].identity.inputs
         now = fingerprint_of(run, name, self._digest_of_files(inputs) if inputs else "")
-        instead = recognized(run, name, now) or self._found(run, name, now)
+        return Recognition(name, now, recognized(run, name, now) or self._found(run, name, now))
+
+    def _as_laid_out(self, run: Run, found: Recognition) -> Recognition:
+        """Put the notebook of what was found in its place; without it, nothing was found."""
         brought: Artifact | None = None
-        if isinstance(instead, ev.NodeKept):
-            earlier = run[name].earlier
+        if isinstance(found.instead, ev.NodeKept):
+            earlier = run[found.node].earlier
             brought = earlier.notebook if earlier is not None else None
-        elif isinstance(instead, ev.NodeCached):
-            brought = instead.notebook
-        if brought is not None and not self._laid_out(run, name, brought):
-            instead = None
-        return Recognition(name, now, instead)
+        elif isinstance(found.instead, ev.NodeCached):
+            brought = found.instead.notebook
+        if brought is not None and not self._laid_out(run, found.node, brought):
+            return msgspec.structs.replace(found, instead=None)
+        return found
 
     def _found(self, run: Run, name: str, now: Fingerprint) -> ev.NodeCached | None:
         """Return what another run has done, if it may stand for this node's result."""

@@ -58,6 +58,7 @@ def plan_resume(home: Home, run: machine.Run, again: Again) -> tuple[Resumption,
         If the flow is not fit to run any more, or what is wished for cannot be done.
     """
     change = None
+    told: list[str] = []
     if not again.as_recorded:
         kinds = Counter(node.kind for node in run.graph.spec.nodes)
         kernels = launching.own_kernels() if kinds["notebook"] else None
@@ -66,6 +67,7 @@ def plan_resume(home: Home, run: machine.Run, again: Again) -> tuple[Resumption,
         if change is not None:
             for data in prepared.blobs.values():
                 home.store.put(data, "pickle")
+        told += [str(problem) for problem in prepared.warnings]
     resumption = Resumption(change, again.wish)
     nodes = run.graph.spec.nodes if change is None else change.flow.nodes
     memo = FileMemo()
@@ -75,7 +77,7 @@ def plan_resume(home: Home, run: machine.Run, again: Again) -> tuple[Resumption,
         if node.identity.inputs
     }
     plan = foreseen(run, resumption, files)
-    for sentence in _told(plan):
+    for sentence in (*told, *_told(plan)):
         warnings.warn(sentence, stacklevel=4)  # at the caller of `Run.resume`
     return resumption, plan
 

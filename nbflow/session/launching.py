@@ -194,8 +194,10 @@ def _make_writable(folder: Path) -> None:
         ) from error
 
 
-def claim(home: Home, run: str, clock: Callable[[], float]) -> Claimed:
-    """Take the run's lease and read its state.
+def claim(
+    home: Home, run: str, clock: Callable[[], float], seen: machine.Run | None = None
+) -> Claimed:
+    """Take the run's lease and read its state; of what it was when it was `seen`, only what is new.
 
     A lease whose driver was a process of this machine that has ended is taken over at once. One
     that has run out, while its process still breathes, is taken over once that has been ended.
@@ -212,11 +214,19 @@ def claim(home: Home, run: str, clock: Callable[[], float]) -> Claimed:
         end_stale_driver(row, clock())
     epoch = home.journal.claim(run, driver_name(), now=clock(), ttl_s=LEASE_TTL_S)
     try:
-        state = machine.replay(home.journal.read(run))
+        state = _latest(home, run, seen)
     except BaseException:
         home.journal.release(run, epoch)
         raise
     return Claimed(state, epoch)
+
+
+def _latest(home: Home, run: str, seen: machine.Run | None) -> machine.Run:
+    """Return the state of a run that is held."""
+    # What stands in a journal never changes, but a run may be removed, and its id used again.
+    if seen is None or (seen.id, seen.created_at) != (run, home.journal.row(run).created_at):
+        return machine.replay(home.journal.read(run))
+    return machine.continued(seen, home.journal.read(run, seen.seq))
 
 
 def resume(
@@ -225,6 +235,7 @@ def resume(
     cluster: Target | None,
     workers: int | None,
     resumption: Resumption | None = None,
+    seen: machine.Run | None = None,
 ) -> Launch:
     """Drive an existing run from this process.
 
@@ -236,6 +247,8 @@ def resume(
         As of `Flow.run`.
     resumption
         How it is to go on; the artifacts of a changed definition are in the store.
+    seen
+        The run as it was read before, if it was.
 
     Raises
     ------
@@ -244,7 +257,7 @@ def resume(
     nbflow.core.errors.NbflowError
         If the cluster cannot be used, or not for this flow.
     """
-    claimed = claim(home, run, time.time)
+    claimed = claim(home, run, time.time, seen)
     claimed.resumption = resumption or Resumption()
     change = claimed.resumption.change
     spec = claimed.run.graph.spec if change is None else change.flow

@@ -5,8 +5,11 @@ notebook cannot be; then its notebooks are read again, and its functions stay as
 Parameters that were given for the run stay; defaults may have changed.
 """
 
+import importlib
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec.structs import replace
@@ -19,6 +22,8 @@ from nbflow.core.values import Value
 from nbflow.definition.bindings import Binder
 from nbflow.definition.builder import FlowBuilder
 from nbflow.definition.flow_changes import flow_changes
+from nbflow.definition.functions import modules_beneath
+from nbflow.definition.installed import Installation
 from nbflow.definition.places import working_in
 from nbflow.definition.preparation import Prepared
 from nbflow.definition.refreshing import refreshed
@@ -89,8 +94,27 @@ def _meant(spec: FlowSpec) -> FlowSpec:
 def _reloaded(target: str) -> FlowBuilder:
     """Return the flow that `FlowSpec.target` leads to, as it is written now."""
     folder = os.path.dirname(target)  # noqa: PTH120 - it is a target, and no path
-    with working_in(folder):
+    with working_in(folder), _imported_anew(folder):
         return load_target(target, flow_class=FlowBuilder, base_dir=folder)
+
+
+@contextmanager
+def _imported_anew(folder: str) -> Iterator[None]:
+    """Let what is imported from `folder` be read again.
+
+    Functions travel with the modules beside them as this process has loaded them. Were those older
+    than their files, old code would run and be recorded as the new one.
+    """
+    forgotten = {module.__name__: module for module in modules_beneath(folder, Installation())}
+    for name in forgotten:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        # What the flow does not import is none of its business.
+        for name, module in forgotten.items():
+            sys.modules.setdefault(name, module)
 
 
 def _refreshed(run: machine.Run, given: Mapping[str, Any]) -> Prepared:

@@ -98,7 +98,7 @@ def _rehearsed(run: machine.Run, resumption: Resumption) -> machine.Run:
 
 def _check(run: machine.Run, wish: Wish) -> None:
     problems = [
-        Problem(run.id, f"the run has no node {name!r}", f"It has: {', '.join(run.nodes)}")
+        Problem(run.id, f"the run has no node {name!r}", f"It has: {', '.join(run.graph.nodes)}")
         for name in (*wish.begin_at, *wish.only)
         if name not in run.nodes
     ]

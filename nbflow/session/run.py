@@ -34,6 +34,7 @@ from nbflow.session.continuing import (
 )
 from nbflow.session.document import run_document, status_of
 from nbflow.session.home import Home
+from nbflow.session.importing import without_collection
 from nbflow.session.launch import Launch
 from nbflow.session.picture import Picture
 from nbflow.session.results import NodeHandle
@@ -229,16 +230,19 @@ class Run:
         """
         if self.driven_here:
             raise RunHeld(f"run {self.id} is being driven by this process already")
-        run = self.view().run
         again = Again(flow, Wish(tuple(begin_at), tuple(only), force), as_recorded)
-        resumption, plan = plan_resume(self._home, run, again)
+        with without_collection():
+            run = self.view().run
+            resumption, plan = plan_resume(self._home, run, again)
         if not plan.nothing:
             self._followed = None
             if detach:
                 self._launch = None
                 detaching.resume(self._home, run, cluster, workers, resumption)
             else:
-                self._launch = launching.resume(self._home, self.id, cluster, workers, resumption)
+                self._launch = launching.resume(
+                    self._home, self.id, cluster, workers, resumption, run
+                )
                 AtExit(self._launch)
         if wait and not detach:
             self.join(progress=progress)
@@ -385,10 +389,13 @@ class Run:
 
     def failures(self) -> dict[str, str]:
         """Return the failed nodes, each with its reason in words."""
+        run = self.view().run
+        failed = {
+            name: run[name] for name in run.graph.nodes if run[name].state is NodeState.FAILED
+        }
         return {
             name: node.reason.message if node.reason is not None else "failed"
-            for name, node in self.view().run.nodes.items()
-            if node.state is NodeState.FAILED
+            for name, node in failed.items()
         }
 
     @property

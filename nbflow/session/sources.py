@@ -66,8 +66,8 @@ class Followed:
             driven = is_driven(row, self._clock())
             self._seen.look = self._look(row, driven=driven)
             if row.last_seq > self._run.seq:
-                for record in self._journal.read(self._run.id, self._run.seq):
-                    self._run, _ = machine.apply(self._run, record)
+                news = self._journal.read(self._run.id, self._run.seq)
+                self._run = machine.continued(self._run, news)
             told = self._telemetry.latest(self._run.epoch)
             return RunView(
                 self._run,

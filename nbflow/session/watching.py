@@ -78,13 +78,14 @@ def how_to_resume(run: Waited) -> str:
 
 def _how_to_decide(run: Waited) -> str:
     """Return the sentence that says which decisions `run` waits for; empty if for none."""
-    doubtful = [
-        name for name, node in run.view().run.nodes.items() if node.state is NodeState.IN_DOUBT
-    ]
+    run_now = run.view().run
+    doubtful = [name for name in run_now.graph.nodes if run_now[name].state is NodeState.IN_DOUBT]
     if not doubtful:
         return ""
     how = f"{command(run, 'resolve')} {doubtful[0]} --as succeeded (or failed, or retry)"
-    return f"Look whether {', '.join(doubtful)} did its work, and decide: {how}."
+    if len(doubtful) > 1:
+        return f"Look whether {', '.join(doubtful)} did their work, and decide for each: {how}."
+    return f"Look whether {doubtful[0]} did its work, and decide: {how}."
 
 
 def command(run: Waited, name: str) -> str:

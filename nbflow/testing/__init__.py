@@ -9,6 +9,8 @@ on both) but need no database, no shared folder and no cluster:
     A journal that lives as long as its object.
 `MemoryStore`
     An artifact store in a dictionary.
+`MemoryCache`
+    A cache of results in a dictionary.
 
 And one that lets the real thing fail:
 
@@ -17,8 +19,9 @@ And one that lets the real thing fail:
 """
 
 from nbflow.testing.artifacts import MemoryStore
+from nbflow.testing.cache import MemoryCache
 from nbflow.testing.cluster import FakeCluster
 from nbflow.testing.faults import Fault, FaultyDisk
 from nbflow.testing.journal import MemoryJournal
 
-__all__ = ["FakeCluster", "Fault", "FaultyDisk", "MemoryJournal", "MemoryStore"]
+__all__ = ["FakeCluster", "Fault", "FaultyDisk", "MemoryCache", "MemoryJournal", "MemoryStore"]
