@@ -2,12 +2,14 @@
 
 import click
 
+from benchmarks.caching import caching
+from benchmarks.durable import durable
 from benchmarks.graph import graph
 from benchmarks.kernels import kernels
 from benchmarks.notebooks import notebooks
 from benchmarks.startup import startup
 
-_ALL = (startup, kernels, notebooks, graph)
+_ALL = (startup, kernels, notebooks, graph, caching, durable)
 
 
 @click.group(invoke_without_command=True)

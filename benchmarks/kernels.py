@@ -1,8 +1,11 @@
 """What one more kernel costs, up to its first reply: warm, against `start_new_kernel`.
 
-Counted is the CPU time of everybody who works for it: the process that asks, the kernel, and of the
-fork server what it does for each kernel. What only the first kernel of a process needs (imports,
-the start of a fork server) does not count, and neither does its end.
+The reply is that to a cell, ``1 + 1``, of both.
+
+Counted is the CPU time of everybody who works for it: the process that asks, the kernel, with what
+it did while it waited to be asked for, and of the fork server what it does for each kernel. What
+only the first kernel of a process needs (imports, the start of a fork server) does not count, and
+neither does its end.
 """
 
 import statistics

@@ -47,6 +47,18 @@ def flow(out: str, *notebooks: str) -> None:
     graph.run(home=out, progress=False)
 
 
+def cached_flow(home: str, hits: str, *notebooks: str) -> None:
+    """Run notebooks as the nodes of a flow with a cache; so many of them are in it."""
+    import nbflow
+
+    graph = nbflow.Flow("bench", defaults={"cache": True})
+    for each in notebooks:
+        graph.notebook(each, name=f"n{Path(each).parent.name}")
+    run = graph.run(home=home, progress=False)
+    if run.cache_statistics.hits != int(hits):
+        raise RuntimeError(f"{run.cache_statistics}, and not {hits} hits")
+
+
 def warm_kernels(count: str) -> None:
     """Start kernels out of a warm pool; print what each cost up to its first reply.
 
@@ -64,7 +76,8 @@ def warm_kernels(count: str) -> None:
                 served_s = 0.0 if server is None else cpu_s(server)
                 began = time.perf_counter(), time.process_time()
                 kernel = await start_kernel("python3", cwd=Path.cwd(), env={}, wishes=Wishes(pool))
-                await kernel.evaluate("1 + 1")
+                assert kernel.client is not None
+                await kernel.client.execute("1 + 1", reply=True)
                 assert kernel.pid is not None
                 tell(began, cpu_s(kernel.pid), first=server is None)
                 if server is None:
@@ -85,7 +98,7 @@ def cold_kernels(count: str) -> None:
     for number in range(int(count) + 1):
         began = time.perf_counter(), time.process_time()
         manager, client = start_new_kernel()
-        client.execute_interactive("1 + 1")
+        client.execute("1 + 1", reply=True)
         assert manager.provisioner is not None
         tell(began, cpu_s(manager.provisioner.pid), first=number == 0)
         client.stop_channels()
@@ -106,7 +119,7 @@ def cpu_s(pid: int) -> float:
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
-PROGRAMS = (papermill, papermill_calls, nbclient, flow, warm_kernels, cold_kernels)
+PROGRAMS = (papermill, papermill_calls, nbclient, flow, cached_flow, warm_kernels, cold_kernels)
 
 if __name__ == "__main__":
     {program.__name__: program for program in PROGRAMS}[sys.argv[1]](*sys.argv[2:])

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
         RunInterrupted,
         UnknownRun,
     )
-    from nbflow.core.policies import OutputLimit, Retry, Timeout
+    from nbflow.core.policies import Cache, OutputLimit, Retry, Timeout
     from nbflow.core.values import Secret
     from nbflow.guest import emit
-    from nbflow.session import Flow, Run, attach, load, runs
+    from nbflow.guest_namespace.asking import checkpoint
+    from nbflow.session import Flow, Run, attach, export_run, import_run, load, runs
 
 _PLACES = {
+    "Cache": "nbflow.core.policies",
     "ClusterError": "nbflow.core.errors",
     "DefinitionError": "nbflow.core.errors",
     "Embedded": "nbflow.cluster",
@@ -53,13 +55,17 @@ _PLACES = {
     "Timeout": "nbflow.core.policies",
     "UnknownRun": "nbflow.core.errors",
     "attach": "nbflow.session",
+    "checkpoint": "nbflow.guest_namespace.asking",
     "emit": "nbflow.guest",
+    "export_run": "nbflow.session",
+    "import_run": "nbflow.session",
     "load": "nbflow.session",
     "runs": "nbflow.session",
 }
 
 __all__ = [
     "ArtifactError",
+    "Cache",
     "ClusterError",
     "DefinitionError",
     "Embedded",
@@ -81,7 +87,10 @@ __all__ = [
     "UnknownRun",
     "__version__",
     "attach",
+    "checkpoint",
     "emit",
+    "export_run",
+    "import_run",
     "load",
     "runs",
 ]

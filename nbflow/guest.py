@@ -20,13 +20,16 @@ objects, named column axes, custom subclasses, units or flags that Parquet does 
 pickled instead. What Arrow is trusted with is a list of types known to come back.
 """
 
+import errno
 import importlib.util
 import io
+import itertools
 import json
 import math
 import os
 import pickle
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,6 +43,9 @@ _INT64 = 1 << 63
 
 #: Deeper lists and mappings are pickled: JSON codecs recurse, and a list may contain itself.
 _DEPTH_LIMIT = 64
+
+#: Errors of a full disk.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 #: Longest preview of a value, in characters.
 _PREVIEW_LENGTH = 80
@@ -75,7 +81,8 @@ def preview(value: object) -> str:
         shape = getattr(value, "shape", None)
         if isinstance(shape, tuple) and shape:
             return " x ".join(str(side) for side in shape)
-        text = " ".join(repr(value)[: 4 * _PREVIEW_LENGTH].split())
+        text = repr(_trimmed(value, [_PREVIEW_LENGTH]))
+        text = " ".join(text[: 4 * _PREVIEW_LENGTH].split())
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code; a preview must not fail
         return f"<no repr: {type(error).__name__}>"
     # What UTF-8 cannot hold could not be journaled either.
@@ -83,7 +90,23 @@ def preview(value: object) -> str:
     return text if len(text) <= _PREVIEW_LENGTH else text[: _PREVIEW_LENGTH - 1] + "…"
 
 
-def dump(value: Any, file: BinaryIO) -> str:
+def _trimmed(value: Any, items_left: "list[int]") -> Any:
+    """Return as much of a value as a preview can show: all of it may be gigabytes of text."""
+    kind = type(value)
+    items_left[0] -= 1
+    if items_left[0] < 0:
+        return ...
+    if kind in (str, bytes, bytearray):
+        return value[: 4 * _PREVIEW_LENGTH]
+    if kind is dict:
+        first = itertools.islice(value.items(), _PREVIEW_LENGTH)
+        return {_trimmed(key, items_left): _trimmed(item, items_left) for key, item in first}
+    if kind in (list, tuple, set, frozenset):
+        return kind(_trimmed(x, items_left) for x in itertools.islice(value, _PREVIEW_LENGTH))
+    return value
+
+
+def dump(value: Any, file: "BinaryIO | io.RawIOBase") -> str:
     """Write `value` to `file` and return the format that was chosen.
 
     Raises
@@ -92,14 +115,11 @@ def dump(value: Any, file: BinaryIO) -> str:
         If the value cannot be pickled; the message names its type and the cause.
     """
     if is_plain_json(value):
-        file.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+        file.writelines(part.encode() for part in _json_parts(value))
         return "json"
     kind = type_name(value)
     if kind in _TABLES and _fits_parquet(value):
-        # Into memory first: pyarrow closes a file object that it was given.
-        buffer = io.BytesIO()
-        value.to_parquet(buffer, engine="pyarrow")
-        file.write(buffer.getbuffer())
+        value.to_parquet(_KeptOpen(file), engine="pyarrow")
         return "parquet"
     if kind == "numpy.ndarray" and value.dtype.kind in _NPY_KINDS:
         import numpy as np
@@ -132,6 +152,22 @@ def load(kind: str, data: bytes) -> Any:
     if kind == "pickle":
         return pickle.loads(data)
     raise ValueError(f"no value can be loaded from an artifact of kind {kind!r}")
+
+
+def load_file(kind: str, path: Path) -> Any:
+    """Return the value that `dump` wrote to a file, without a second copy of it in memory."""
+    if kind == "parquet":
+        import pandas as pd
+
+        return pd.read_parquet(path, engine="pyarrow")
+    if kind == "npy":
+        import numpy as np
+
+        return np.load(path, allow_pickle=False)
+    if kind == "pickle":
+        with path.open("rb") as file:
+            return pickle.load(file)
+    return load(kind, path.read_bytes())
 
 
 def emit(name: str, value: Any) -> Any:
@@ -172,7 +208,8 @@ def capture(namespace: Any, names: Any, folder: str) -> None:
     """Dump variables into `folder`, each to its own file, and tell in ``report.json`` how it went.
 
     A name's entry holds ``file``, ``kind``, ``type`` and ``preview``; or ``type`` and ``error`` if
-    the value cannot be stored; or ``near`` (names spelt alike) if there is no such variable.
+    the value cannot be stored, or ``no_room`` if the disk cannot take it; or ``near`` (names spelt
+    alike) if there is no such variable.
     """
     report = {}
     for position, name in enumerate(names):
@@ -192,7 +229,11 @@ def _captured(value: Any, folder: Path, file_name: str) -> dict[str, Any]:
         with (folder / file_name).open("wb") as file:
             kind = dump(value, file)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign reducers raise what they like
-        entry["error"] = str(error.__cause__ or error) or type(error).__name__
+        cause = error.__cause__ or error
+        full = isinstance(cause, OSError) and cause.errno in _NO_ROOM
+        entry["no_room" if full else "error"] = str(cause) or type(error).__name__
+        # Half a value only takes room from the next one.
+        (folder / file_name).unlink()
         return entry
     entry.update(file=file_name, kind=kind, preview=preview(value))
     return entry
@@ -216,6 +257,74 @@ def _is_plain_json(value: Any, depth: int) -> bool:
             for key, item in value.items()
         )
     return False
+
+
+def _json_parts(value: Any) -> Iterator[str]:
+    """Yield the JSON of a plain value, piece by piece: the whole may not fit beside it."""
+    if type(value) is not list and type(value) is not dict:
+        yield _json(value)
+        return
+    left, right = "[]" if type(value) is list else "{}"
+    yield left
+    separator = ""
+    for batch in _batches(value):
+        items = batch.values() if type(batch) is dict else batch
+        if not any(type(item) is list or type(item) is dict for item in items):
+            yield separator + _json(batch)[1:-1]
+            separator = ","
+            continue
+        for key, item in zip(batch, items):  # noqa: B905 - sources run on any Python
+            yield separator + (_json(key) + ":" if type(batch) is dict else "")
+            yield from _json_parts(item)
+            separator = ","
+    yield right
+
+
+def _batches(value: Any) -> Iterator[Any]:
+    """Yield a list or a dict in parts of bounded length, of its own type."""
+    if type(value) is list:
+        for start in range(0, len(value), _BATCH):
+            yield value[start : start + _BATCH]
+    else:
+        items = iter(value.items())
+        while batch := dict(itertools.islice(items, _BATCH)):
+            yield batch
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+#: Items of a list or a dict that are turned into JSON at once.
+_BATCH = 10_000
+
+
+class _KeptOpen:
+    """A file that is to stay open: pyarrow closes what it was given to write to."""
+
+    closed = False
+
+    def __init__(self, file: "BinaryIO | io.RawIOBase") -> None:
+        self._file = file
+        self._size = 0
+
+    def write(self, data: Any) -> int:
+        self._file.write(data)
+        self._size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None:
+        """Its owner will."""
+
+    def close(self) -> None:
+        """Its owner will."""
+
+    def __iter__(self) -> Any:
+        """Not to be read; pandas asks whether it could be."""
+        raise io.UnsupportedOperation("written only")
 
 
 def _is_utf8(text: str) -> bool:
@@ -311,7 +420,7 @@ def _unit_of(dtype: Any) -> str:
     return np.datetime_data(dtype)[0] if isinstance(dtype, np.dtype) else ""
 
 
-def _pickle(value: Any, file: BinaryIO) -> None:
+def _pickle(value: Any, file: "BinaryIO | io.RawIOBase") -> None:
     if isinstance(value, io.IOBase):
         _refuse_open_file(value)
     try:

@@ -2,6 +2,7 @@ import datetime as dt
 import importlib.util
 import inspect
 import io
+import json
 import math
 import threading
 from collections import OrderedDict
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from peaks import peak_bytes
 
 from nbflow import guest
 
@@ -398,3 +400,78 @@ def test_an_open_file_is_refused_and_one_in_memory_is_not(tmp_path):
         guest.dumps(file)
     kind, data = guest.dumps(io.StringIO("text"))
     assert guest.load(kind, data).getvalue() == "text"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        {},
+        [[]],
+        {"a": {}},
+        [1, "é", None, [2, {"k": [True]}], 1.5],
+        list(range(25_000)),
+        [[number, {"n": number}] for number in range(12_000)],
+        {f"k{number}": number for number in range(25_000)},
+        {f"k{number}": [number] for number in range(12_000)},
+        {"a": list(range(15_000)), "b": "x" * 15_000},
+    ],
+    ids=lambda value: type(value).__name__ + str(len(value)),
+)
+def test_json_that_is_written_in_parts_reads_as_if_written_at_once(value):
+    kind, data = guest.dumps(value)
+    assert kind == "json"
+    assert data == json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+LARGE = 16 << 20
+
+
+def large_values():
+    return {
+        "json": list(range(2_000_000)),
+        "npy": np.arange(LARGE // 8),
+        "parquet": pd.DataFrame({"a": np.random.default_rng(1).random(LARGE // 8)}),
+        "pickle": {"held": bytearray(LARGE)},
+    }
+
+
+@pytest.mark.parametrize("kind", ["json", "npy", "parquet", "pickle"])
+def test_a_large_value_is_written_and_read_without_a_copy_of_its_bytes(tmp_path, kind):
+    value = large_values()[kind]
+    path = tmp_path / "value"
+
+    def write():
+        with path.open("wb") as file:
+            assert guest.dump(value, file) == kind
+
+    write()  # whatever is only loaded or allocated once
+    written_bytes = peak_bytes(write)
+    # pyarrow encodes a group of rows at a time, in memory of its own.
+    assert written_bytes < LARGE / 8, f"{written_bytes:,}"
+    read_bytes = peak_bytes(lambda: guest.load_file(kind, path))
+    # JSON is in memory with all that is made of it.
+    assert read_bytes < LARGE * (8 if kind == "json" else 1.5), f"{read_bytes:,}"
+
+
+@pytest.mark.parametrize("kind", ["json", "npy", "parquet", "pickle"])
+def test_a_file_gives_what_its_bytes_give(tmp_path, kind):
+    value = {"json": [1, 2], "npy": np.arange(3), "pickle": {1, 2}}.get(
+        kind, pd.DataFrame({"a": [1, 2]})
+    )
+    path = tmp_path / "value"
+    written, data = guest.dumps(value)
+    path.write_bytes(data)
+    assert written == kind
+    assert str(guest.load_file(kind, path)) == str(guest.load(kind, data)) == str(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [bytes(LARGE), {"held": bytearray(LARGE)}, [[list(range(LARGE // 8))]], ("x" * LARGE, 1)],
+    ids=["bytes", "dict", "list", "tuple"],
+)
+def test_the_preview_of_a_large_value_costs_little(value):
+    previews = []
+    assert peak_bytes(lambda: previews.append(guest.preview(value))) < 100_000
+    assert previews[0] == repr(value)[:79] + "…"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from nbflow.kernels.kernel import Kernel
     from nbflow.kernels.launching import START_TIMEOUT_S, start_kernel
-    from nbflow.kernels.pool import PoolStats, WarmPool
+    from nbflow.kernels.pool import NotPreloaded, PoolStats, WarmPool
     from nbflow.kernels.provisioner import Wishes
     from nbflow.kernels.specs import kernel_language, kernel_names
 
@@ -34,6 +34,7 @@ _PLACES = {
     "KernelStartFailed": ".errors",
     "NoSuchKernel": ".errors",
     "NoSuchPython": ".errors",
+    "NotPreloaded": ".pool",
     "PoolStats": ".pool",
     "START_TIMEOUT_S": ".launching",
     "UnusableKernel": ".errors",
@@ -52,6 +53,7 @@ __all__ = [
     "KernelStartFailed",
     "NoSuchKernel",
     "NoSuchPython",
+    "NotPreloaded",
     "PoolStats",
     "UnusableKernel",
     "WarmPool",

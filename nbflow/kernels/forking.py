@@ -160,7 +160,7 @@ class ForkServer:
     ) -> None:
         #: The modules that are loaded; `ForkServerEnded` if it does not get that far.
         self.ready: Future[frozenset[str]]
-        #: Modules that cannot be imported, and why.
+        #: Modules that are not loaded, and why.
         self.failed: dict[str, str] = {}
         #: Top-level names of all that came with `preload`; complete once it is ready.
         self.packages: frozenset[str] = frozenset()
@@ -292,6 +292,7 @@ class ForkServer:
                 self.failed[name] = why
             case {"unfit": name}:
                 self._loading = name
+                self.failed[name] = "it leaves a thread running, which no fork survives"
             case {"ready": loaded, "packages": names, "configuration": configuration}:
                 self._loading = None
                 self.packages = frozenset(names)

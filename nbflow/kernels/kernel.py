@@ -207,7 +207,9 @@ class Kernel:
 
     async def _release(self) -> None:
         if self.client is not None:
-            self.client.stop_channels()
+            # Not `stop_channels`, which makes the others to see whether they run.
+            self.client.shell_channel.stop()
+            self.client.iopub_channel.stop()
         if self._provisioner is not None:
             await self._provisioner.wait()
         await self.manager.cleanup_resources()

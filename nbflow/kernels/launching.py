@@ -27,8 +27,8 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-from nbflow.kernels import forkserver
 from nbflow.kernels.birth import HISTORY_OPTION, NO_HISTORY_FILE
+from nbflow.kernels.bounding import bound_output
 from nbflow.kernels.errors import EvaluationFailed, KernelStartFailed, describe_exit
 from nbflow.kernels.family import MARK
 from nbflow.kernels.folders import KernelFolder
@@ -118,6 +118,14 @@ class _Manager(AsyncKernelManager):
             )
         return await super()._async_pre_start_kernel(**settings)
 
+    def get_connection_info(self, session: bool = False) -> Any:
+        """Return what a client needs: with the manager's own session, which it may share."""
+        info: dict[str, Any] = {**super().get_connection_info(session=False)}
+        if session:
+            info["session"] = self.session
+            del info["signature_scheme"], info["key"]
+        return info
+
 
 @dataclass(frozen=True, slots=True)
 class _Start:
@@ -140,7 +148,8 @@ class _Start:
                 await self._launch(manager, folder)
                 client = manager.client(context=manager.context)
                 # No heartbeat (a thread for each kernel): the process itself is watched.
-                client.start_channels(stdin=False, hb=False)
+                # What goes over the control channel, the manager sends.
+                client.start_channels(stdin=False, hb=False, control=False)
                 info = await _first_answer(self.name, manager, client, folder)
         except BaseException as error:
             log = folder.log_tail()
@@ -159,7 +168,7 @@ class _Start:
     async def _bound_output(self, kernel: Kernel) -> None:
         """Do to a kernel that was not forked what is done to those that are."""
         namespace = "{'Any': object}"
-        source = inspect.getsource(forkserver.bound_output)
+        source = inspect.getsource(bound_output)
         try:
             await kernel.evaluate(
                 f"(lambda n: (exec({source!r}, n), n['bound_output']()))({namespace})"

@@ -14,6 +14,7 @@ The pool belongs to no event loop: it can be used from several threads at once.
 """
 
 import asyncio
+import logging
 import os
 import sys
 import threading
@@ -33,6 +34,8 @@ from nbflow.kernels.preloading import known_unsafe
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 #: Times in a row that a server may end before it is ready, without any module to blame.
 _PATIENCE = 2
 #: Forks that may end before they are claimed.
@@ -48,12 +51,19 @@ _MODULE_SUFFIXES = frozenset({".py", ".pyc", ".so"})
 _REMEMBERED = 1000
 
 
+class NotPreloaded(msgspec.Struct, frozen=True):
+    """A module that a pool could not load ahead, and why; kernels import it themselves."""
+
+    module: str
+    why: str
+
+
 class PoolStats(msgspec.Struct, frozen=True):
     """What a pool has done so far.
 
     `hits` are kernels that were ready, `misses` those that had to be forked first; `ordinary`
     are starts that could not be warm. `start_s` are the latest durations, in seconds, from
-    request to claim.
+    request to claim. `not_preloaded` are the modules that could not be loaded ahead.
     """
 
     hits: int = 0
@@ -64,6 +74,7 @@ class PoolStats(msgspec.Struct, frozen=True):
     idle_reaped: int = 0
     idle: int = 0
     start_s: tuple[float, ...] = ()
+    not_preloaded: tuple[NotPreloaded, ...] = ()
 
 
 class NoWarmKernel(KernelStartFailed):
@@ -207,6 +218,7 @@ class WarmPool:
             except ForkServerEnded as error:
                 self._learn(birth, server, error)
             else:
+                self._tell_failed(server.failed)
                 with self._lock:
                     self._lines[birth].failures = 0
                 if server.alive:
@@ -251,11 +263,22 @@ class WarmPool:
             self._count(servers_lost=1)
             if error.culprit is not None and error.culprit not in line.unfit:
                 line.unfit.add(error.culprit)
+                self._tell_failed({error.culprit: str(error), **server.failed})
                 return
             line.failures += 1
             if line.failures >= _PATIENCE:
                 line.failures = 0
                 raise NoWarmKernel("python", str(error), None) from error
+
+    def _tell_failed(self, failed: Mapping[str, str]) -> None:
+        """Tell of modules that could not be loaded ahead: each once, however many servers try."""
+        with self._lock:
+            known = self._stats.not_preloaded
+            names = {it.module for it in known}
+            new = tuple(NotPreloaded(*it) for it in failed.items() if it[0] not in names)
+            self._stats = msgspec.structs.replace(self._stats, not_preloaded=known + new)
+        for it in new:
+            _log.warning("%r is not loaded ahead of kernels, but in each: %s", it.module, it.why)
 
     def _take(self, birth: Birth, server: ForkServer) -> ForkedProcess | None:
         with self._lock:

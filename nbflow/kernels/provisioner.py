@@ -7,6 +7,7 @@ process looks like a `subprocess.Popen`.
 """
 
 import atexit
+import functools
 import importlib.util
 import logging
 import os
@@ -148,6 +149,7 @@ def _apply(pid: int, wishes: Wishes) -> None:
         os.sched_setaffinity(pid, wishes.cpus)
 
 
+@functools.cache
 def _launcher_file() -> str:
     """Return what ``sys.argv[0]`` is after ``python -m ipykernel_launcher``."""
     spec = importlib.util.find_spec("ipykernel_launcher")

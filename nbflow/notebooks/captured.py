@@ -24,6 +24,8 @@ class CapturedEntry(msgspec.Struct, frozen=True):
     kind: str = ""
     preview: str = ""
     error: str = ""
+    #: Why the disk did not take it, if that was why.
+    no_room: str = ""
     near: list[str] = []
 
 

@@ -45,12 +45,15 @@ class CellOptions:
     heard
         Called with the cell's index and each output as it arrives, masked; for a stream only
         with the new piece.
+    taken_bytes
+        Bytes of output that the notebook has from cells which ran in an earlier kernel.
     """
 
     output_limit: OutputLimit = OutputLimit()
     mask: Mask = field(default_factory=Mask)
     traits: Mapping[str, Any] = field(default_factory=dict)
     heard: Callable[[int, NotebookNode], None] | None = None
+    taken_bytes: int = 0
 
 
 class CellClient(WaitingClient):
@@ -78,8 +81,13 @@ class CellClient(WaitingClient):
         super().__init__(notebook, kernel, options.mask, options.traits)
         self._changed = changed
         self._options = options
-        self._ledger = Ledger(options.output_limit)
+        self._ledger = Ledger(options.output_limit, options.taken_bytes)
         self._joiner: StreamJoiner | None = None
+
+    @property
+    def taken_bytes(self) -> int:
+        """Bytes of output that count against the notebook's limit by now."""
+        return self._ledger.taken_bytes
 
     async def run(self, index: int) -> bool:
         """Run one cell, and return whether it raised an error that it may raise.

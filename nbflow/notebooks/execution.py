@@ -69,6 +69,10 @@ class Execution:
         How cells run.
     after
         By the index of a cell, what is to be done once it has run, before the next one does.
+    first
+        Where to begin: the cells before have run in an earlier kernel.
+    between
+        Is given the index of each cell that has run, the guard, and the bytes of output so far.
     """
 
     def __init__(
@@ -80,6 +84,9 @@ class Execution:
         changed: Callable[[int], None],
         options: CellOptions = _DEFAULTS,
         after: Mapping[int, Callable[[], Awaitable[None]]] = _NOTHING,
+        *,
+        first: int = 0,
+        between: Callable[[int, Guard, int], Awaitable[None]] | None = None,
     ) -> None:
         self._notebook = notebook
         self._kernel = kernel
@@ -88,9 +95,11 @@ class Execution:
         self._changed = changed
         self._mask = options.mask
         self._after = after
+        self._first = first
+        self._between = between
         self._client = CellClient(notebook, kernel, changed, options)
         self._pressure = MemoryPressure()
-        self._done = 0
+        self._done = sum(map(self._runs, notebook.cells[:first]))
         self._total = sum(map(self._runs, notebook.cells))
         self._place = "before its first cell"
 
@@ -109,11 +118,12 @@ class Execution:
         failure: Failure | None = None
         async with self._client.attended(guard):
             for index, cell in enumerate(self._notebook.cells):
-                if guard.verdict is not None or self._is_skipped(cell):
+                if index < self._first or guard.verdict is not None or self._is_skipped(cell):
                     continue
                 try:
                     failure = await self._run_cell(index, cell, guard)
                     failure = failure or await self._run_after(index)
+                    failure = failure or await self._run_between(index, guard)
                 except _Exited:
                     break
                 if failure is not None:
@@ -126,9 +136,9 @@ class Execution:
         guard.interruptible.set()
         return self._judged(failure, guard)
 
-    def outputs_lost(self, error: Exception, guard: Guard) -> Failure:
-        """Return the failure to which an error leads that came while outputs were captured."""
-        failure = self._unanswered("the outputs could not be captured", error)
+    def lost(self, what: str, error: Exception, guard: Guard) -> Failure:
+        """Return the failure to which an error leads that belongs to no cell; `what` says what."""
+        failure = self._unanswered(what, error)
         return self._judged(failure, guard) or failure
 
     async def _run_cell(self, index: int, cell: NotebookNode, guard: Guard) -> Failure | None:
@@ -167,6 +177,16 @@ class Execution:
             await self._after[index]()
         except (KernelDied, EvaluationFailed) as error:
             return self._unanswered("the parameters could not be set", error)
+        return None
+
+    async def _run_between(self, index: int, guard: Guard) -> Failure | None:
+        if self._between is None:
+            return None
+        self._place = f"after {self._place.removeprefix('in ')}"
+        try:
+            await self._between(index, guard, self._client.taken_bytes)
+        except KernelDied as error:
+            return self._unanswered("the variables could not be stored", error)
         return None
 
     def _unanswered(self, what: str, error: Exception) -> Failure:

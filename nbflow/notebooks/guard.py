@@ -9,7 +9,8 @@ has `SOFT_GRACE_S` seconds for that, and is killed then.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -104,6 +105,8 @@ class Guard:
         self.interruptible = asyncio.Event()
         #: Whether the cell that runs now, or has just ended, has been interrupted by this guard.
         self.struck = False
+        #: How often memory began or ceased to be counted; odd while it is not.
+        self._uncounted = 0
         self._kernel = kernel
         self._bounds = bounds
         self._stop = stop
@@ -169,6 +172,15 @@ class Guard:
         self._decide("failed", reason, error)
         self._cell_watches.append(self._watch(self._end_softly(reason, error, lonely=True)))
 
+    @contextmanager
+    def memory_uncounted(self) -> Iterator[None]:
+        """Count no memory meanwhile: a fork of the kernel shares it, and it would count twice."""
+        self._uncounted += 1
+        try:
+            yield
+        finally:
+            self._uncounted += 1
+
     async def _watch_soft(
         self, what: str, limit_s: float, began_at: float, *, lonely: bool
     ) -> None:
@@ -199,7 +211,10 @@ class Guard:
         used = 0
         while used <= limit_bytes:
             await asyncio.sleep(_MEMORY_POLL_S)
-            used = await asyncio.to_thread(self._kernel.memory_bytes)
+            before = self._uncounted
+            counted = await asyncio.to_thread(self._kernel.memory_bytes)
+            # A look that took place while something was not to be counted says nothing.
+            used = counted if before == self._uncounted and before % 2 == 0 else 0
         message = (
             f"killed {self._place()}: its processes used {_megabytes(used)}, the limit is "
             f"{_megabytes(limit_bytes)}. Raise `memory`, or let the notebook load less at a time"

@@ -10,11 +10,15 @@ nor papermill.
 import importlib.util
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypedDict
 
 import msgspec
 
 from nbflow import guest
+from nbflow.artifacts.spooling import Spool
+from nbflow.core.errors import ArtifactError
 from nbflow.core.values import INLINE_LIMIT_BYTES, Artifact, ArtifactKind, Inline
 from nbflow.notebooks.errors import OutputProblem
 from nbflow.notebooks.masking import NO_SECRETS, Mask
@@ -35,16 +39,33 @@ def keep_value(
     ArtifactError
         If the store cannot take it.
     """
-    kind, data = guest.dumps(value)
-    refuse_secrets(name, kind, data, mask)
-    if kind == "json" and len(data) <= INLINE_LIMIT_BYTES:
-        return Inline(json.loads(data))
-    return store.put(
-        data,
-        msgspec.convert(kind, ArtifactKind),
-        type_name=guest.type_name(value),
-        preview=mask.text(guest.preview(value)),
-    )
+    with Spool(store) as spool:
+        kind = guest.dump(value, spool)
+        content = spool.content
+        refuse_secrets(name, kind, content, mask)
+        if isinstance(content, bytes) and kind == "json" and len(content) <= INLINE_LIMIT_BYTES:
+            return Inline(json.loads(content))
+        about: _About = {
+            "kind": msgspec.convert(kind, ArtifactKind),
+            "type_name": guest.type_name(value),
+            "preview": mask.text(guest.preview(value)),
+        }
+        if isinstance(content, Path):
+            return store.put_file(content, **about)
+        return store.put(content, **about)
+
+
+class _About(TypedDict):
+    """What `put` and `put_file` take besides the content."""
+
+    kind: ArtifactKind
+    type_name: str
+    preview: str
+
+
+def not_stored(name: str, error: ArtifactError) -> OutputProblem:
+    """Return what became of an output that the store did not take, through no fault of its own."""
+    return OutputProblem("OutputNotStored", f"output {name!r} could not be stored: {error}")
 
 
 def refuse_secrets(name: str, kind: str, content: bytes | Path, mask: Mask) -> None:
@@ -53,7 +74,7 @@ def refuse_secrets(name: str, kind: str, content: bytes | Path, mask: Mask) -> N
         return
     leak = mask.leak_in_file(content) if isinstance(content, Path) else mask.leak(content)
     if leak is None and kind == "parquet":
-        leak = mask.leak(_uncompressed(content))
+        leak = next(filter(None, map(mask.leak, _uncompressed(content))), None)
     if leak is not None:
         raise OutputProblem(
             "OutputHasSecret",
@@ -62,19 +83,20 @@ def refuse_secrets(name: str, kind: str, content: bytes | Path, mask: Mask) -> N
         )
 
 
-def _uncompressed(parquet: bytes | Path) -> memoryview | bytes:
-    """Return the bytes of a table's values as they lie in memory; nothing without pyarrow."""
+def _uncompressed(parquet: bytes | Path) -> Iterator[memoryview]:
+    """Yield a table's values as they lie in memory, part by part; nothing without pyarrow."""
     if importlib.util.find_spec("pyarrow") is None:
-        return b""
+        return
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(io.BytesIO(parquet) if isinstance(parquet, bytes) else parquet)
+        with pq.ParquetFile(io.BytesIO(parquet) if isinstance(parquet, bytes) else parquet) as file:
+            for batch in file.iter_batches():
+                sink = pa.BufferOutputStream()
+                with pa.ipc.new_stream(sink, batch.schema) as writer:
+                    writer.write_batch(batch)
+                yield memoryview(sink.getvalue())
     except pa.ArrowException:
         # No table, whatever its name says. Its bytes have been searched as they are.
-        return b""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return memoryview(sink.getvalue())
+        return

@@ -15,12 +15,14 @@ class Ledger:
     ----------
     limit
         Of each cell, and of all together.
+    taken_bytes
+        What the cells before have taken.
     """
 
-    def __init__(self, limit: OutputLimit) -> None:
+    def __init__(self, limit: OutputLimit, taken_bytes: int = 0) -> None:
         self._limit = limit
         self._cell = 0
-        self._notebook = 0
+        self._notebook = taken_bytes
         self._displays: dict[str, int] = {}
         self._widgets: dict[str, int] = {}
         #: Set by who counts: nothing more is taken from this cell.
@@ -35,6 +37,11 @@ class Ledger:
         """Give back what the cell has taken: its outputs are gone."""
         self._notebook -= self._cell
         self.begin_cell()
+
+    @property
+    def taken_bytes(self) -> int:
+        """What all cells have taken."""
+        return self._notebook
 
     @property
     def room_bytes(self) -> int | None:

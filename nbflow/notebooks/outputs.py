@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from nbformat import NotebookNode
 
+from nbflow.core.errors import ArtifactError
 from nbflow.core.values import INLINE_LIMIT_BYTES, ArtifactKind, Inline, Value
 from nbflow.kernels import Kernel
 from nbflow.notebooks.captured import CapturedEntry, capture_variables
@@ -25,7 +26,7 @@ from nbflow.notebooks.emitted import (
     tagged_names,
 )
 from nbflow.notebooks.errors import OutputProblem
-from nbflow.notebooks.keeping import keep_value, refuse_secrets
+from nbflow.notebooks.keeping import keep_value, not_stored, refuse_secrets
 from nbflow.notebooks.masking import NO_SECRETS, Mask
 from nbflow.ports import ArtifactStore
 
@@ -109,10 +110,8 @@ def keep(
 ) -> Kept:
     """Store what was collected, durably, but for what holds a secret. Blocks.
 
-    Raises
-    ------
-    ArtifactError
-        If the store cannot take it.
+    What the store cannot take is a problem of that output alone: on a full disk, there may be
+    room for the others.
     """
     outputs: dict[str, Value] = {}
     problems: list[OutputProblem] = []
@@ -125,6 +124,8 @@ def keep(
             )
         except OutputProblem as problem:
             problems.append(problem)
+        except ArtifactError as error:
+            problems.append(not_stored(name, error))
     known = {*collected.emitted, *collected.captured}
     problems += [_missing(name, (), collected.hint) for name in wanted if name not in known]
     return Kept(outputs, tuple(problems))
@@ -158,6 +159,12 @@ _TYPE_NAMES = {
 def _keep_captured(
     name: str, entry: CapturedEntry, folder: Path, store: ArtifactStore, mask: Mask
 ) -> Value:
+    if entry.no_room:
+        raise OutputProblem(
+            "OutputNotStored",
+            f"output {name!r}, a value of type {entry.type}, could not be written to {folder} "
+            f"({entry.no_room}). Free some space there, then resume",
+        )
     if entry.error:
         raise OutputProblem(
             "OutputNotStorable",

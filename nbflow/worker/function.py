@@ -15,6 +15,7 @@ import os
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -26,7 +27,7 @@ from nbflow.core.spec import FunctionCode
 from nbflow.core.states import Reason
 from nbflow.core.values import Value
 from nbflow.notebooks.errors import InvalidInput, OutputProblem
-from nbflow.notebooks.keeping import keep_value
+from nbflow.notebooks.keeping import keep_value, not_stored
 from nbflow.ports import ArtifactStore
 from nbflow.worker.loading import load_function, load_params
 from nbflow.worker.receipts import with_receipt
@@ -165,6 +166,8 @@ class _FunctionAttempt:
                     problems.append(_not_storable(name, value, error))
             except OutputProblem as problem:
                 problems.append(problem)
+            except ArtifactError as error:
+                problems.append(not_stored(name, error))
         if not problems:
             return self._sealed("succeeded", outputs=outputs)
         message = "; ".join(str(problem) for problem in problems)
@@ -189,7 +192,9 @@ class _FunctionAttempt:
     def _sealed(self, status: Any, **fields: Any) -> Outcome:
         text = self._log.text()
         if text:
-            fields["log"] = self._store.put(text.encode(errors="replace"), "text")
+            # On a full disk, no log is better than no reason.
+            with suppress(ArtifactError):
+                fields["log"] = self._store.put(text.encode(errors="replace"), "text")
         return with_receipt(self.outcome(status, **fields), self._store)
 
 

@@ -7,8 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nbflow import guest
-from nbflow.artifacts import under_its_name
+from nbflow.artifacts import load_value, under_its_name
 from nbflow.core.spec import FunctionCode
 from nbflow.core.values import Artifact, Binding, Fields, Inline, Items
 from nbflow.ports import ArtifactStore
@@ -51,7 +50,7 @@ def _load(value: Binding, store: ArtifactStore) -> Any:
         case Inline():
             return value.value
         case Artifact(kind="json" | "parquet" | "npy" | "pickle"):
-            return guest.load(value.kind, store.get(value.digest))
+            return load_value(value, store)
         case Artifact():
             return str(under_its_name(store.path(value.digest), value))
         case Items(items):

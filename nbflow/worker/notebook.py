@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from nbformat import NotebookNode
 
-from nbflow.core.attempts import AttemptTask, Outcome, Printed, Progress
+from nbflow.core.attempts import AttemptTask, Outcome, Progress
 from nbflow.core.errors import NbflowError
 from nbflow.core.events import ErrorInfo
 from nbflow.core.spec import NotebookCode
@@ -29,6 +29,7 @@ from nbflow.kernels import (
     WarmPool,
 )
 from nbflow.notebooks.cells import CellOptions
+from nbflow.notebooks.checkpoints import Earlier, Unresumable, take_over
 from nbflow.notebooks.errors import InvalidInput, OutputProblem
 from nbflow.notebooks.execution import CellProgress, Execution, Failure
 from nbflow.notebooks.guard import Bounds, Guard, StopRequest
@@ -45,11 +46,13 @@ from nbflow.notebooks.reading import KernelChoice, choose_kernel, read_notebook
 from nbflow.notebooks.saving import NotebookFile, choose_place
 from nbflow.notebooks.writing import write_file
 from nbflow.ports import ArtifactStore
+from nbflow.worker.checkpoints import Checkpointing
 from nbflow.worker.cores import OwnCores
 from nbflow.worker.printing import Printing
 from nbflow.worker.receipts import with_receipt
 from nbflow.worker.secrets import Secrets, holding_secrets, resolve_secrets
 from nbflow.worker.starting import KernelStart
+from nbflow.worker.telling import Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class _Bench:
     file: NotebookFile
     metadata: Metadata
     printing: Printing
+    checkpoints: Checkpointing
 
 
 class NotebookAttempt:
@@ -79,7 +83,7 @@ class NotebookAttempt:
         worker_name: str,
         store: ArtifactStore,
         scratch: Path,
-        report: Callable[[Progress | Printed], None],
+        report: Callable[[Told], None],
         clock: Callable[[], float],
         stop: StopRequest,
         pool: WarmPool | None,
@@ -115,9 +119,9 @@ class NotebookAttempt:
         try:
             notebook, choice = await asyncio.to_thread(self._prepared)
         except InvalidInput as error:
-            return self._unstarted("invalid_input", error)
+            return self._outcome(_refused("invalid_input", error))
         except (NoSuchKernel, UnusableKernel) as error:
-            return self._unstarted("error", error)
+            return await self._without_kernel(_refused("error", error), folder)
         bench = self._laid_out(notebook, choice, folder)
         bench.metadata.notebook_start()
         try:
@@ -140,41 +144,66 @@ class NotebookAttempt:
         )
         listen = self._report if self._task.heard else None
         printing = Printing(self._task.id, self._code.papermill, listen)
-        return _Bench(notebook, choice, folder, file, metadata, printing)
+        checkpoints = Checkpointing(
+            self._task,
+            notebook,
+            choice,
+            folder,
+            store=self._store,
+            mask=self._secrets.mask,
+            tell=self._report,
+            clock=self._clock,
+        )
+        return _Bench(notebook, choice, folder, file, metadata, printing, checkpoints)
 
     def _prepared(self) -> tuple[NotebookNode, KernelChoice]:
         params = self._task.params
         self._secrets = resolve_secrets(params, os.environ, self._worker_name)
         notebook = read_notebook(self._store.get(self._code.digest), self._code.path)
-        form = self._code.papermill
-        choice = choose_kernel(notebook, self._code.kernel, form.language)
+        choice = choose_kernel(notebook, self._code.kernel, self._code.papermill.language)
         injected = inject(notebook, params, choice, self._store.path)
         revealed = {
             name: self._secrets.revealed(value) for name, value in holding_secrets(params).items()
         }
         if revealed:
             self._hidden = hidden_assignments(revealed, choice, self._store.path)
+        return self._with_paths(injected), choice
+
+    def _with_paths(self, notebook: NotebookNode) -> NotebookNode:
+        form = self._code.papermill
         input_path = form.input_path or self._code.path
         output_path = form.output_path or self._task.notebook_path
-        return prepare(injected, input_path, output_path, report_mode=form.report_mode), choice
+        return prepare(notebook, input_path, output_path, report_mode=form.report_mode)
 
     async def _executed(self, bench: _Bench) -> tuple[Failure | None, Collected]:
         """Run the notebook in a kernel of its own, and collect what it hands on."""
+        task = await asyncio.to_thread(bench.checkpoints.plan)
+        earlier = await bench.checkpoints.earlier()
         with OwnCores(self._task.cpus) as cores:
             start = KernelStart(
-                self._task,
+                task,
                 bench.folder,
                 worker_name=self._worker_name,
                 pool=self._pool,
                 cores=cores.numbers,
             )
-            kernel = await start.kernel(bench.choice.name, self._stop)
-            if isinstance(kernel, Failure):
-                bench.notebook.metadata.papermill["exception"] = True
-                return kernel, Collected({})
-            return await self._run_in(kernel, bench)
+            ended = None
+            if earlier is not None:
+                ended = await self._run_in(start, bench, earlier)
+            # A kernel into which something was restored in vain is no fresh one.
+            ended = ended or await self._run_in(start, bench, None)
+        assert ended is not None
+        return ended
 
-    async def _run_in(self, kernel: Kernel, bench: _Bench) -> tuple[Failure | None, Collected]:
+    async def _run_in(
+        self, start: KernelStart, bench: _Bench, earlier: Earlier | None
+    ) -> tuple[Failure | None, Collected] | None:
+        """Run the notebook in a kernel; None if it cannot go on where it was `earlier`."""
+        kernel = await start.kernel(bench.choice.name, self._stop)
+        if isinstance(kernel, Failure):
+            bench.notebook.metadata.papermill["exception"] = True
+            return kernel, Collected({})
+        keeper = bench.checkpoints.keeper(kernel)
         run = Execution(
             bench.notebook,
             kernel,
@@ -182,23 +211,69 @@ class NotebookAttempt:
             self._told,
             bench.file.changed,
             CellOptions(
-                self._task.output_limit, mask=self._secrets.mask, heard=bench.printing.heard
+                self._task.output_limit,
+                mask=self._secrets.mask,
+                heard=bench.printing.heard,
+                taken_bytes=earlier.taken_bytes if earlier else 0,
             ),
             self._assignments(bench, kernel),
+            first=earlier.cell if earlier else 0,
+            between=keeper.after if keeper else None,
         )
         bounds = Bounds(self._began_at, self._task.timeout, self._task.memory_bytes)
         try:
             async with Guard(kernel, bounds, self._stop, lambda: run.place) as guard:
-                failure = await run.run(guard)
+                try:
+                    if keeper is not None:
+                        await keeper.begin()
+                    if earlier is not None:
+                        await self._go_on(kernel, bench, earlier)
+                except KernelDied as error:
+                    failure: Failure | None = run.lost(
+                        "the kernel could not be prepared", error, guard
+                    )
+                except Unresumable as error:
+                    bench.checkpoints.starts_over(error)
+                    return None
+                else:
+                    failure = await run.run(guard)
                 if failure is None:
                     try:
                         return None, await self._collected(kernel, bench)
                     except (KernelDied, EvaluationFailed) as error:
-                        failure = run.outputs_lost(error, guard)
+                        failure = run.lost("the outputs could not be captured", error, guard)
         finally:
             await kernel.shutdown()
         outputs = bench.folder / "outputs"
         return failure, collect_emitted(bench.notebook, outputs, self._secrets.mask)
+
+    async def _go_on(self, kernel: Kernel, bench: _Bench, earlier: Earlier) -> None:
+        """Make `kernel` what the one of an earlier attempt was, and take over what there is.
+
+        Raises
+        ------
+        Unresumable
+            If that is not assured.
+        """
+        await bench.checkpoints.restore(kernel)
+        if self._hidden:
+            try:
+                await assign_hidden(kernel, bench.choice, self._hidden)
+            except EvaluationFailed as error:
+                raise Unresumable(f"the parameters could not be set: {error}") from error
+        take_over(earlier, bench.notebook, bench.folder)
+        self._repeat(bench, earlier.cell)
+        bench.checkpoints.goes_on(earlier)
+        bench.file.changed(0)
+
+    def _repeat(self, bench: _Bench, count: int) -> None:
+        """Let who listens hear what the first cells had printed: nothing of it is left there."""
+        heard = bench.printing.heard
+        if heard is None:
+            return
+        for index, cell in enumerate(bench.notebook.cells[:count]):
+            for output in cell.get("outputs", ()):
+                heard(index, output)
 
     async def _collected(self, kernel: Kernel, bench: _Bench) -> Collected:
         return await collect(
@@ -258,9 +333,24 @@ class NotebookAttempt:
         )
         return self._secrets.masked(outcome)
 
-    def _unstarted(self, kind: FailureKind, error: NbflowError) -> Outcome:
-        info = ErrorInfo(type(error).__name__, str(error))
-        return self._outcome(Failure(Reason(kind, str(error)), info))
+    async def _without_kernel(self, failure: Failure, folder: Path) -> Outcome:
+        """Let the notebook's file, too, say that no cell has run: an older one would mislead."""
+        read = read_notebook(self._store.get(self._code.digest), self._code.path)
+        notebook = self._with_paths(read)
+        file = NotebookFile(notebook, choose_place(self._task.notebook_path, folder / "run.ipynb"))
+        metadata = Metadata(notebook, clock=self._clock, changed=file.changed)
+        try:
+            metadata.notebook_start()
+            notebook.metadata.papermill["exception"] = True
+            metadata.notebook_complete()
+            await file.save()
+        finally:
+            await file.close()
+        return await asyncio.to_thread(self._stored, notebook, failure, Collected({}), folder)
+
+
+def _refused(kind: FailureKind, error: NbflowError) -> Failure:
+    return Failure(Reason(kind, str(error)), ErrorInfo(type(error).__name__, str(error)))
 
 
 def _marked(notebook: NotebookNode, failure: Failure | None) -> Failure | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from nbflow.core.attempts import AttemptTask, Outcome, Printed, Progress
+from nbflow.core.attempts import AttemptTask, Outcome
 from nbflow.core.events import ErrorInfo
 from nbflow.core.spec import FunctionCode
 from nbflow.core.states import Reason
@@ -22,6 +22,7 @@ from nbflow.ports import ArtifactStore
 from nbflow.worker.carrying import CarriedStore
 from nbflow.worker.facilities import Facilities
 from nbflow.worker.function import perform_function
+from nbflow.worker.telling import Told
 
 
 async def perform(
@@ -30,7 +31,7 @@ async def perform(
     worker_name: str,
     store: ArtifactStore | None,
     scratch: Path,
-    report: Callable[[Progress | Printed], None],
+    report: Callable[[Told], None],
     clock: Callable[[], float] = time.time,
     facilities: Facilities | None = None,
 ) -> Outcome:
@@ -48,7 +49,7 @@ async def perform(
     scratch
         A folder for temporary files; they are removed again.
     report
-        Receives progress and what cells print, in the event loop's thread.
+        Receives progress, checkpoints and what cells print, in the event loop's thread.
     clock
         Seconds since the epoch.
     facilities
@@ -83,7 +84,7 @@ async def _perform(
     worker_name: str,
     store: ArtifactStore,
     scratch: Path,
-    report: Callable[[Progress | Printed], None],
+    report: Callable[[Told], None],
     clock: Callable[[], float],
     facilities: Facilities,
 ) -> Outcome:
@@ -113,7 +114,7 @@ async def _notebook(
     worker_name: str,
     store: ArtifactStore,
     scratch: Path,
-    report: Callable[[Progress | Printed], None],
+    report: Callable[[Told], None],
     clock: Callable[[], float],
     facilities: Facilities,
 ) -> Outcome:

@@ -1,8 +1,11 @@
 """Receipts: what lets the next driver find an outcome that nobody received."""
 
+from contextlib import suppress
+
 import msgspec
 
 from nbflow.core.attempts import Outcome
+from nbflow.core.errors import ArtifactError
 from nbflow.core.values import artifacts_in
 from nbflow.ports import ArtifactStore
 
@@ -14,9 +17,13 @@ def with_receipt(outcome: Outcome, store: ArtifactStore) -> Outcome:
 
     An outcome without any artifact is as quickly made again as found. Blocks, and comes
     last: all artifacts that the outcome names must be durable by now.
+
+    On a full disk, there may be room for them and none for the receipt. That must not turn a
+    success into a failure: only if the driver dies now, too, is the attempt made again.
     """
     if _has_artifacts(outcome):
-        store.put_receipt(outcome.id, _encoder.encode(outcome))
+        with suppress(ArtifactError):
+            store.put_receipt(outcome.id, _encoder.encode(outcome))
     return outcome
 
 

@@ -134,4 +134,6 @@ def test_the_flow_file_and_the_python_of_the_readme_are_the_same_flow(folder):
 
 
 def without_places(spec):
-    return replace(spec, place="", nodes=tuple(replace(node, place="") for node in spec.nodes))
+    return replace(
+        spec, place="", target="", nodes=tuple(replace(node, place="") for node in spec.nodes)
+    )

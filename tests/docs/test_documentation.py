@@ -93,6 +93,7 @@ def test_every_key_of_the_flow_file():
     assert first_codes(FLOW_FILE["retries"]) == keys(inner.pop("RetryModel"))
     assert first_codes(FLOW_FILE["timeout"]) == keys(inner.pop("TimeoutModel"))
     assert first_codes(FLOW_FILE["output_limit"]) == keys(inner.pop("OutputLimitModel"))
+    assert first_codes(FLOW_FILE["cache"]) == keys(inner.pop("CacheModel"))
     assert first_codes(FLOW_FILE["limits"]) == keys(inner.pop("LimitsModel"))
     assert inner == {}, "models that flow-file.md does not speak of"
 
@@ -114,7 +115,7 @@ def test_every_name_of_the_package():
     names = PYTHON["Python"] + PYTHON["Errors"]
     for name in nbflow.__all__:
         assert f"`nbflow.{name}" in names, name
-    for kind in (nbflow.Retry, nbflow.Timeout, nbflow.OutputLimit, nbflow.Embedded):
+    for kind in (nbflow.Retry, nbflow.Timeout, nbflow.OutputLimit, nbflow.Cache, nbflow.Embedded):
         fields = inspect.signature(kind).parameters
         text = ", ".join(f"{name}={shown_default(kind, name)}" for name in fields)
         assert f"`nbflow.{kind.__name__}({text})`" in names
@@ -171,7 +172,7 @@ def test_reasons():
         for kinds in (states.FailureKind, states.SkipKind, states.LossKind)
         for kind in typing.get_args(kinds)
     }
-    unused = {"cached", "route_not_taken", "lost_lease"}
+    unused = {"route_not_taken", "lost_lease"}
     assert first_codes(FAILS["Reasons"]) == known - unused
     assert unused <= set(codes(FAILS["Reasons"]))
 

@@ -1,7 +1,8 @@
 import pytest
 from staged_run import StagedRun, node
 
-from nbflow.core.events import CancelRequested, NodeSkipped
+from nbflow.core.events import CancelRequested, NodeCached, NodeSkipped
+from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.states import NodeState, Reason, RunStatus
 from nbflow.drawing.lines import (
     REASON_LENGTH,
@@ -136,10 +137,16 @@ def test_only_nodes_with_results_are_done_earlier(stage):
     assert done_earlier(stage.view()) == 2
 
 
-@pytest.mark.parametrize(("kind", "count"), [("cached", 1), ("route_not_taken", 0)])
-def test_a_cached_node_was_done_earlier(stage, kind, count):
-    stage.do(NodeSkipped("report", Reason(kind, "why")))
-    assert done_earlier(stage.view()) == count
+def test_a_cached_node_was_done_earlier(stage):
+    stage.do(NodeCached("load", Fingerprint(), "sales-0", 90.0))
+    assert done_earlier(stage.view()) == 1
+    assert line(stage, "load").note == "run sales-0 has done the same in 90.0 s"
+    assert line(stage, "left").note == "waits for its turn"
+
+
+def test_a_node_that_was_not_wanted_was_not_done(stage):
+    stage.do(NodeSkipped("report", Reason("route_not_taken", "why")))
+    assert done_earlier(stage.view()) == 0
 
 
 def test_a_reason_is_told_at_the_length_that_is_asked_for(stage):
@@ -152,3 +159,11 @@ def test_a_reason_is_told_at_the_length_that_is_asked_for(stage):
 
 def test_every_state_has_its_urgency():
     assert sorted(URGENCY) == sorted(NodeState)
+
+
+def test_a_node_in_doubt_says_that_it_waits_for_a_person_and_why():
+    stage = StagedRun(node("mail", effect="at_most_once"), node("other"))
+    stage.start("mail").doubt("mail", "worker w is gone")
+    assert line(stage, "mail").note == "waits for a decision (resolve), after: worker w is gone"
+    assert by_urgency(stage.view(), 1) == ["mail"]
+    assert finished(stage.view()) == 0

@@ -1,7 +1,8 @@
 import pytest
 from staged_run import StagedRun, node
 
-from nbflow.core.events import CancelRequested
+from nbflow.core.events import CancelRequested, NodeCached
+from nbflow.core.fingerprints import Fingerprint
 from nbflow.drawing.news import News
 
 
@@ -130,3 +131,41 @@ def test_notes_of_the_cluster_are_told_once(reader):
     assert reader.read() == ["cluster: a worker left"]
     reader.stage.notes += ("another joined",)
     assert reader.read() == ["cluster: another joined"]
+
+
+def test_a_node_in_doubt_is_told_with_its_cause():
+    reader = Reader(node("mail", effect="at_most_once"))
+    reader.stage.start("mail")
+    assert reader.read() == ["mail: started"]
+    reader.stage.doubt("mail", "its worker is gone")
+    assert reader.read() == ["mail: in doubt, waits for a decision: its worker is gone"]
+    assert reader.read() == []
+
+
+def test_a_result_that_stands_again_is_not_told_as_a_success():
+    reader = Reader(node("load"), node("train", "load.rows"))
+    reader.stage.succeed("load").succeed("train")
+    reader.read()
+    reader.stage.resume("load", "train")
+    assert reader.read() == []
+    reader.stage.succeed("load").keep("train")
+    assert reader.read() == [
+        "load: started (attempt 2)",
+        "load: succeeded in 2.0 s",
+        "train: unchanged: its earlier result stands",
+    ]
+
+
+def test_a_result_of_another_run_is_told_with_that_run(reader):
+    reader.stage.do(NodeCached("load", Fingerprint(), "sales-0", 90.0))
+    assert reader.read() == ["load: skipped: run sales-0 has done the same in 90.0 s"]
+
+
+def test_a_changed_flow_is_told_on_with_its_new_nodes_and_without_the_old_ones():
+    reader = Reader(node("load"), node("old", "load.rows"))
+    reader.stage.succeed("load").fail("old")
+    reader.read()
+    reader.stage.resume(nodes=(node("load"), node("new", "load.rows")))
+    assert reader.read() == []
+    reader.stage.succeed("new")
+    assert reader.read() == ["new: started", "new: succeeded in 2.0 s"]

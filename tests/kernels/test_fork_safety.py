@@ -104,35 +104,43 @@ def test_pyplot_is_left_to_the_kernel_and_what_it_needs_is_not():
 
 
 @pytest.mark.parametrize(
-    ("source", "loaded"),
+    ("source", "why"),
     [
         pytest.param(
             "import threading, time\n"
             "threading.Thread(target=time.sleep, args=(99,), daemon=True).start()",
-            False,
+            "leaves a thread running",
             id="leaves a thread",
         ),
-        pytest.param("import os\nos._exit(3)", False, id="ends the process"),
-        pytest.param("1 / 0", False, id="raises"),
-        pytest.param("value = 1", True, id="harmless"),
+        pytest.param("import os\nos._exit(3)", "exited with code 3", id="ends the process"),
+        pytest.param("1 / 0", "ZeroDivisionError: division by zero", id="raises"),
+        pytest.param("value = 1", None, id="harmless"),
     ],
 )
-def test_a_module_that_a_server_does_not_survive_is_left_to_the_kernel(
-    pool, tmp_path, ask, monkeypatch, source, loaded
+def test_a_module_that_a_server_does_not_survive_is_left_to_the_kernel_and_told_once(
+    pool, tmp_path, ask, monkeypatch, caplog, source, why
 ):
+    caplog.set_level("WARNING", logger="nbflow.kernels")
     library = tmp_path / "library"
     library.mkdir()
     (library / "odd_module.py").write_text(source)
     monkeypatch.setenv("PYTHONPATH", str(library))
 
     async def scenario():
-        wishes = Wishes(pool=pool, preload=("odd_module", "yaml"))
-        kernel = await start_kernel("python3", cwd=tmp_path, env={}, wishes=wishes)
-        try:
-            assert kernel.manager.provisioner.warm
-            assert await ask(kernel, "'yaml' in __import__('sys').modules")
-            assert await ask(kernel, "'odd_module' in __import__('sys').modules") is loaded
-        finally:
-            await kernel.shutdown()
+        # Another server, the second time, which tries it again.
+        for variables in ({}, {"OMP_NUM_THREADS": "1"}):
+            wishes = Wishes(pool=pool, preload=("odd_module", "yaml"))
+            kernel = await start_kernel("python3", cwd=tmp_path, env=variables, wishes=wishes)
+            try:
+                assert kernel.manager.provisioner.warm
+                assert await ask(kernel, "'yaml' in __import__('sys').modules")
+                loaded = await ask(kernel, "'odd_module' in __import__('sys').modules")
+                assert loaded is (why is None)
+            finally:
+                await kernel.shutdown()
 
     asyncio.run(scenario())
+    told = [(it.module, why in it.why) for it in pool.stats().not_preloaded]
+    assert told == ([("odd_module", True)] if why else [])
+    logged = [record.getMessage() for record in caplog.records if "odd_module" in record.message]
+    assert [why in message for message in logged] == ([True] if why else [])

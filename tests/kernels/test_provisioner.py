@@ -97,7 +97,7 @@ def test_a_jupyter_server_starts_restarts_interrupts_and_ends_warm_kernels(
             stderr=output,
         )
     try:
-        until(lambda: list(runtime.glob("jpserver-*.json")))
+        until(lambda: any(info.stat().st_size for info in runtime.glob("jpserver-*.json")))
         (info,) = runtime.glob("jpserver-*.json")
         url = json.loads(info.read_text())["url"]
 

@@ -112,6 +112,8 @@ def test_only_what_was_preloaded_is_loaded(pool, tmp_path, ask):
     async def modules(wishes):
         kernel = await start_kernel("python3", cwd=tmp_path, env={}, wishes=wishes)
         try:
+            # IPython loads a part of itself at the first cell that is kept.
+            await kernel.client.execute("None", reply=True)
             return set(await ask(kernel, "list(__import__('sys').modules)"))
         finally:
             await kernel.shutdown()
@@ -138,6 +140,22 @@ def test_local_modules_are_found_and_hide_installed_ones(pool, tmp_path, ask):
             assert await ask(kernel, "__import__('yaml').mine") is True
             assert await ask(kernel, "__import__('helper').answer") == 42
             assert not kernel.manager.provisioner.warm
+        finally:
+            await kernel.shutdown()
+
+    asyncio.run(scenario())
+    assert pool.stats().ordinary == 1
+
+
+def test_a_local_extension_of_ipython_hides_the_installed_one(pool, tmp_path, ask):
+    (tmp_path / "storemagic.py").write_text(
+        "def load_ipython_extension(shell):\n    shell.user_ns['mine'] = True\n"
+    )
+
+    async def scenario():
+        kernel = await start_kernel("python3", cwd=tmp_path, env={}, wishes=warm(pool))
+        try:
+            assert await ask(kernel, "mine") is True
         finally:
             await kernel.shutdown()
 

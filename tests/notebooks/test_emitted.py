@@ -1,9 +1,13 @@
 """What notebooks emit by themselves."""
 
 import base64
+import errno
+import io
 import os
 import threading
+from pathlib import Path
 
+import msgspec
 import nbformat
 import numpy as np
 import pandas as pd
@@ -11,6 +15,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_output
 
 from nbflow import guest
+from nbflow.artifacts import FileStore
+from nbflow.notebooks.captured import CapturedEntry
 from nbflow.notebooks.emitted import (
     EmittedFile,
     EmittedTable,
@@ -20,6 +26,10 @@ from nbflow.notebooks.emitted import (
     tagged_names,
 )
 from nbflow.notebooks.errors import OutputProblem
+from nbflow.notebooks.outputs import Collected, keep
+from nbflow.testing import Fault, FaultyDisk, MemoryStore
+
+REPORT = dict[str, CapturedEntry]
 
 
 @pytest.fixture
@@ -74,6 +84,50 @@ def test_capture_reports_each_variable(tmp_path):
     assert report["lock"]["type"] == "_thread.lock"
     assert "pickle" in report["lock"]["error"]
     assert report["row"] == {"near": ["rows"]}
+
+
+def test_a_full_disk_is_told_apart_from_a_value_that_cannot_be_stored(tmp_path, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    opened = Path.open
+
+    def full(path, mode="r", **options):
+        if path.name != "0":
+            return opened(path, mode, **options)
+        path.touch()
+        return Full()
+
+    monkeypatch.setattr(Path, "open", full)
+    namespace = {"table": {1, 2}, "lock": threading.Lock(), "rows": [1]}
+    guest.capture(namespace, ["table", "lock", "rows"], str(tmp_path))
+    report = msgspec.json.decode((tmp_path / "report.json").read_bytes(), type=REPORT)
+    assert "No space left on device" in report["table"].no_room
+    assert (report["table"].error, report["lock"].no_room) == ("", "")
+    assert "cannot pickle" in report["lock"].error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "report.json"]
+
+    store = MemoryStore(tmp_path)
+    kept = keep(Collected({}, report, tmp_path), ["table", "lock", "rows"], store)
+    assert set(kept.outputs) == {"rows"}
+    full_disk, unstorable = kept.problems
+    assert full_disk.kind == "OutputNotStored"
+    assert f"'table', a value of type set, could not be written to {tmp_path}" in str(full_disk)
+    assert "Free some space there, then resume" in str(full_disk)
+    assert unstorable.kind == "OutputNotStorable"
+    for words in ("'lock'", "_thread.lock", "Hand on something else"):
+        assert words in str(unstorable)
+
+
+def test_what_the_store_cannot_take_costs_that_output_alone(tmp_path):
+    store = FileStore.open(tmp_path / "store", disk=FaultyDisk(Fault("rename", error=errno.ENOSPC)))
+    emitted = {name: EmittedValue(name * 9000) for name in "abc"}
+    kept = keep(Collected(emitted), ["a", "b", "c"], store)
+    assert set(kept.outputs) == {"b", "c"}
+    (problem,) = kept.problems
+    assert "output 'a' could not be stored: the artifact store" in str(problem)
+    assert "is full" in str(problem)
 
 
 def test_files_of_any_language(tmp_path):

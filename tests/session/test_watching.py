@@ -23,6 +23,7 @@ class Run:
         self._wait = wait
         self.interrupted = ""
         self.driven_here = True
+        self.view = StagedRun(node("a")).view
 
     def wait(self) -> RunStatus:
         if not self.interrupted:
@@ -104,3 +105,19 @@ def test_a_terminal_that_cannot_be_written_costs_the_progress_and_not_the_run(
     watching.join(run, progress=True)
 
     assert "progress cannot be shown" in caplog.text
+
+
+def test_a_run_that_waits_for_decisions_says_first_what_to_decide(tmp_path) -> None:
+    staged = StagedRun(node("mail", effect="at_most_once"), node("load", effect="at_most_once"))
+    staged.start("mail").doubt("mail").start("load").doubt("load")
+    staged.driven = False
+    run = Run(tmp_path, RunStatus.INTERRUPTED)
+    run.view = staged.view
+    with pytest.raises(RunCancelled) as stopped:
+        watching.join(run, progress=False)
+    told = str(stopped.value)
+    assert (
+        "Look whether mail, load did their work, and decide for each: nbflow resolve sales-1"
+        in told
+    )
+    assert "mail --as succeeded (or failed, or retry). Then continue it with: nbflow resume" in told

@@ -82,7 +82,7 @@ class DrivenRun:
         created = ev.RunCreated(self.spec, self.params, str(folder), forked_from=forked_from)
         self.journal.create(run, created, flow="flow", at=self.clock())
 
-    # --- what it is -----------------------------------------------------------------------------
+    # --- what it is -------------------------------------------------------------------------------
 
     @property
     def run(self):
@@ -109,7 +109,7 @@ class DrivenRun:
                 kinds = {}
         return kinds
 
-    # --- what happens ---------------------------------------------------------------------------
+    # --- what happens -----------------------------------------------------------------------------
 
     def change(self, *nodes, params=None):
         """A `FlowChanged` with these nodes in place of those of the same names."""

@@ -1,6 +1,7 @@
 """Attempts of function nodes."""
 
 import asyncio
+import errno
 import sys
 import threading
 from collections import UserDict
@@ -10,11 +11,16 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from peaks import peak_bytes
 
 from nbflow import guest
+from nbflow.artifacts import FileStore
 from nbflow.core.attempts import Outcome
+from nbflow.core.errors import ArtifactError
 from nbflow.core.policies import Timeout
 from nbflow.core.values import Artifact, Fields, Inline, Items
+from nbflow.testing import Fault, FaultyDisk
+from nbflow.worker.loading import load_function
 from nbflow.worker.streams import LOG_LIMIT
 from nbflow.worker.threads import FunctionThreads
 
@@ -224,6 +230,60 @@ def test_a_store_that_cannot_be_written_fails_the_attempt_and_not_the_worker(ben
     assert (outcome.status, outcome.reason.kind) == ("failed", "error")
     assert "No space left on device" in outcome.reason.message
     assert "w1" in outcome.reason.message
+
+
+def test_an_output_without_room_is_told_and_the_others_are_kept(bench, tmp_path):
+    disk = FaultyDisk(Fault("rename", nth=2, error=errno.ENOSPC, lasting=True))
+    store = FileStore.open(tmp_path / "real", disk=disk)
+    task = bench.function(lambda: {"a": [1] * 9000, "b": {2}, "c": {3}}, outputs=("a", "b", "c"))
+    store_task = msgspec.structs.replace(task, store=store.ref)
+    load_function(task.code, bench.store)  # known by its digest from now on
+    outcome = bench.run(store_task, store=store)
+    assert (outcome.status, outcome.error.type) == ("failed", "OutputNotStored")
+    assert set(outcome.outputs) == {"a"}
+    assert f"output 'c' could not be stored: the artifact store {tmp_path}" in outcome.error.message
+    assert "Free some space there, then resume" in outcome.error.message
+    assert store.get(outcome.outputs["a"].digest)
+
+
+def test_a_large_result_and_a_large_parameter_take_no_memory_beyond_themselves(bench, tmp_path):
+    size = 64 << 20
+    store = FileStore.open(tmp_path / "real")
+    outcomes = []
+
+    def perform(function, **params):
+        task = bench.function(function, params=params)
+        load_function(task.code, bench.store)
+        outcomes.append(bench.run(msgspec.structs.replace(task, store=store.ref), store=store))
+
+    assert peak_bytes(lambda: perform(lambda: np.zeros(size // 8))) < 1.4 * size
+    array = outcomes[0].outputs["result"]
+    assert array.size_bytes > size
+    assert peak_bytes(lambda: perform(lambda x: float(x[-1]), x=array)) < 1.4 * size
+    assert outcomes[1].outputs == {"result": Inline(0.0)}
+
+
+def test_a_success_stays_one_though_there_is_no_room_for_its_receipt(bench, monkeypatch):
+    def full(*_, **__):
+        raise ArtifactError("the store is full")
+
+    monkeypatch.setattr(bench.store, "put_receipt", full)
+    outcome = bench.run(bench.function(lambda: {1}))
+    assert outcome.status == "succeeded"
+    assert bench.store.get_receipt(outcome.id) is None
+
+
+def test_what_turns_out_unstorable_after_the_work_is_named_and_the_rest_is_kept(bench):
+    def work():
+        print("three hours later")
+        return {"model": threading.Lock(), "table": {1, 2}}
+
+    outcome = bench.run(bench.function(work, outputs=("model", "table")))
+    assert (outcome.status, outcome.error.type) == ("failed", "OutputNotStorable")
+    for words in ("'model'", "_thread.lock", "cannot pickle", "Return something else"):
+        assert words in outcome.error.message
+    assert set(outcome.outputs) == {"table"}
+    assert bench.store.get(outcome.log.digest) == b"three hours later\n"
 
 
 def test_a_hanging_call_keeps_no_other_waiting():

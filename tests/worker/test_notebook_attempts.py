@@ -179,7 +179,7 @@ try:
 finally:
     cleaned = open("cleaned", "w").close()
 """
-    outcome = bench.run(bench.notebook(source, "1", timeout=Timeout(soft=2)))
+    outcome = bench.run(bench.notebook(source, "1", timeout=Timeout(soft=5)))
     assert (outcome.status, outcome.reason.kind) == ("failed", "timed_out")
     assert "interrupted after 2 s (soft timeout)" in outcome.reason.message
     assert "import threading" in outcome.reason.message
@@ -198,7 +198,7 @@ while True:
     except KeyboardInterrupt:
         print("no", flush=True)
 """
-    outcome = bench.run(bench.notebook(source, "1", timeout=Timeout(soft=2, hard=3)))
+    outcome = bench.run(bench.notebook(source, "1", timeout=Timeout(soft=5, hard=6)))
     assert outcome.reason.kind == "timed_out"
     assert "killed after 3 s (hard timeout)" in outcome.reason.message
     book = bench.executed(outcome)
@@ -426,7 +426,7 @@ def test_a_kernel_that_dies_while_outputs_are_captured(bench):
 
 def test_a_timeout_while_outputs_are_captured(bench):
     source = CAPTURED.format(does="threading.Event().wait()")
-    outcome = bench.run(bench.notebook(source, outputs=("value",), timeout=Timeout(soft=2)))
+    outcome = bench.run(bench.notebook(source, outputs=("value",), timeout=Timeout(soft=5)))
     assert (outcome.status, outcome.reason.kind) == ("failed", "timed_out")
     assert "after its last cell" in outcome.reason.message
 
@@ -506,3 +506,18 @@ def test_the_executed_notebook_reads_as_papermills_own(bench, last):
     assert ours.metadata.papermill.output_path == str(bench.saved)
     assert ours.metadata.papermill.keys() == theirs.metadata.papermill.keys()
     assert ours.metadata.language_info == theirs.metadata.language_info
+
+
+def test_an_attempt_without_a_kernel_leaves_a_notebook_that_says_so_and_no_older_one(bench):
+    assert bench.run(bench.notebook("1")).status == "succeeded"
+    task = bench.notebook(new_markdown_cell("# Title"), "1", params={"n": 1})
+    code = msgspec.structs.replace(task.code, kernel="ghost")
+    outcome = bench.run(msgspec.structs.replace(task, code=code))
+    assert outcome.error.type == "NoSuchKernel"
+    book = bench.executed(outcome)
+    assert statuses(book) == ["pending", "pending"]
+    assert book.metadata.papermill.exception is True
+    assert book.metadata.papermill.end_time is not None
+    assert book.metadata.papermill.output_path == str(bench.saved)
+    assert bench.saved.read_bytes() == bench.store.get(outcome.notebook.digest)
+    assert msgspec.json.decode(bench.store.get_receipt(outcome.id), type=Outcome) == outcome

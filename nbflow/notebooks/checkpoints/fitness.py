@@ -1,0 +1,93 @@
+"""Whether a notebook can go on in another kernel at all, as far as its text tells.
+
+Some cells ask for what no other kernel has: the history of inputs and results, the list of all
+names, the handle of a display that an earlier cell has made. It does not matter where they stand: a
+function of an earlier cell may be called by a later one.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Mapping
+
+from nbflow.notebooks.checkpoints.cell_code import TRANSPARENT, CellCode
+
+_HISTORY = re.compile(r"(_{1,3}|_i{1,3}|_i?\d+|_[io]h|_dh|In|Out)\Z")
+_HISTORY_IN_MAGICS = re.compile(r"[{$]\s*(_{1,3}|_i{1,3}|_i?\d+|In|Out)\b")
+#: Calls without arguments that list all names.
+_LISTING = frozenset({"dir", "globals", "locals", "vars"})
+#: Where an exception that nobody has caught is found again.
+_LAST = frozenset({"last_exc", "last_traceback", "last_type", "last_value"})
+#: Magics that look at nothing but what they are given, and what is compared or set again.
+_MAGICS = TRANSPARENT | {
+    "%", "autoreload", "bash", "cd", "config", "env", "getoutput", "html", "javascript", "js",
+    "latex",
+    "load_ext", "markdown", "matplotlib", "pip", "precision", "pwd", "reload_ext", "script",
+    "set_env",
+    "sh", "svg", "sx", "system", "writefile",
+}  # fmt: skip
+
+
+def unfit(codes: Mapping[int, CellCode]) -> str:
+    """Return why checkpoints would be of no use, and where; empty if they may be."""
+    for index, code in codes.items():
+        why = _unfit(code)
+        if why:
+            return f"cell {index} {why}, which another kernel does not have"
+    return ""
+
+
+def bound_names(codes: Iterable[CellCode]) -> dict[str, int]:
+    """Return how often each name is bound or deleted, anywhere, also within functions."""
+    counts: dict[str, int] = {}
+    for code in codes:
+        for node in code.nodes():
+            for name in _bound(node):
+                counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _unfit(code: CellCode) -> str:
+    unknown = [name for name in code.magics if name not in _MAGICS]
+    if unknown:
+        return f"uses the magic command {unknown[0]!r}"
+    if any(_HISTORY_IN_MAGICS.search(text) for text in code.texts):
+        return "uses the history of results"
+    for node in code.nodes():
+        why = _asks(node)
+        if why:
+            return why
+    return ""
+
+
+def _asks(node: ast.AST) -> str:
+    match node:
+        case ast.Name(id=name, ctx=ast.Load()) if _HISTORY.match(name):
+            return f"uses the history of results ({name})"
+        case ast.Name(id="get_ipython"):
+            return "uses get_ipython()"
+        case ast.Call(func=ast.Name(id=name), args=[], keywords=[]) if name in _LISTING:
+            return f"lists all names ({name}())"
+        case ast.Name(id=name) | ast.Attribute(attr=name) if name == "update_display":
+            return "updates a display"
+        case ast.keyword(arg="display_id"):
+            return "uses the handle of a display"
+        case ast.Attribute(attr=name) if name in _LAST:
+            return f"uses the last exception ({name})"
+    return ""
+
+
+def _bound(node: ast.AST) -> Iterable[str]:
+    match node:
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+            return (name,)
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return (name,)
+        case ast.arg(arg=name) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            return (name,)
+        case ast.ExceptHandler(name=str(name)):
+            return (name,)
+        case ast.alias(name=name, asname=alias):
+            return (alias or name.partition(".")[0],)
+        case ast.Global(names=names) | ast.Nonlocal(names=names):
+            return names
+    return ()
