@@ -181,7 +181,7 @@ finally:
 """
     outcome = bench.run(bench.notebook(source, "1", timeout=Timeout(soft=5)))
     assert (outcome.status, outcome.reason.kind) == ("failed", "timed_out")
-    assert "interrupted after 2 s (soft timeout)" in outcome.reason.message
+    assert "interrupted after 5 s (soft timeout)" in outcome.reason.message
     assert "import threading" in outcome.reason.message
     assert outcome.error.type == "KeyboardInterrupt"
     assert (bench.folder / "book" / "cleaned").exists()
@@ -200,7 +200,7 @@ while True:
 """
     outcome = bench.run(bench.notebook(source, "1", timeout=Timeout(soft=5, hard=6)))
     assert outcome.reason.kind == "timed_out"
-    assert "killed after 3 s (hard timeout)" in outcome.reason.message
+    assert "killed after 6 s (hard timeout)" in outcome.reason.message
     book = bench.executed(outcome)
     assert statuses(book) == ["failed", "pending"]
     assert book.cells[2].outputs[0].text == "no\n"
