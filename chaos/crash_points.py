@@ -100,7 +100,7 @@ def _watch_disks(at: Callable[[str], None]) -> None:
         if step in _UNTOLD:
             at(f"before the {step} of {_place_of(path)}")
 
-    Disk.before = before  # type: ignore[method-assign]
+    Disk.before = before
 
 
 def _watch_names(at: Callable[[str], None], below: str) -> None:

@@ -39,7 +39,7 @@ from nbflow.core.errors import NbflowError, UnknownRun
 from nbflow.core.machine import replay
 from nbflow.journal import locks
 from nbflow.session import launch, launching
-from nbflow.session.home import Home
+from nbflow.session.home import Home, is_driven
 from nbflow.session.verifying import verify
 
 #: Resumes after which a run should have ended: one, and one for each decision.
@@ -156,7 +156,7 @@ class Sweep:
         self._seen(run).write_bytes(msgspec.json.encode(found))
 
     def _enter(self, run: str) -> None:
-        launch.DaskCluster = InProcess  # type: ignore[assignment, misc]
+        launch.DaskCluster = InProcess
         os.environ["CHAOS_MARKS"] = str(self._marks(run))
         os.environ["CHAOS_PACE"] = "0"
 
@@ -184,7 +184,8 @@ def _seen(home: Home, run: str, marks: Marks) -> tuple[dict[str, NodeAnswer], li
     state = replay(records)
     faults = list(repetitions(records, marks))
     faults += [] if state.status == "succeeded" else [f"the run is {state.status}"]
-    faults += [f"{row.holder} still holds the run"] if row.holder else []
+    # The lease of a driver that has ended before it gave it back keeps nobody out.
+    faults += [f"{row.holder} still holds the run"] if is_driven(row, time.time()) else []
     faults += [str(finding) for finding in verify(home.journal, home.store, [run]).findings]
     return answer_of(state), faults
 

@@ -36,7 +36,7 @@ class Fingerprint(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def key(self) -> str:
         """The identity of the whole."""
-        return digest(_SCHEME, *(getattr(self, name).encode() for name in self.__struct_fields__))
+        return digest(_SCHEME, *[part.encode() for part in msgspec.structs.astuple(self)])
 
 
 #: Part of a fingerprint -> how its change is called, in the order in which causes are named.

@@ -17,6 +17,7 @@ from nbflow.cluster import DaskCluster
 from nbflow.cluster.connecting import Target
 from nbflow.core import machine
 from nbflow.core.attempts import Printed, Report
+from nbflow.core.errors import LostLease
 from nbflow.core.view import RunView
 from nbflow.definition.input_files import FileMemo, input_digest
 from nbflow.driver import Driver, Resumption, Surroundings
@@ -131,6 +132,11 @@ class Launch:
         """Wait until the thread has ended; False if it has not in time."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another driver has taken the run over: what is known here is the past."""
+        return self.done.done() and isinstance(self.done.exception(), LostLease)
 
     def view(self) -> RunView:
         """Return the run as it stands."""

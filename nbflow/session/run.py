@@ -338,6 +338,8 @@ class Run:
             If the run was cancelled or interrupted.
         nbflow.core.errors.RunInterrupted
             If its driver could not go on (the disk is full, the cluster is gone).
+        nbflow.core.errors.LostLease
+            If another driver has taken it over; the handle follows that one from here on.
         KeyboardInterrupt
             After an interrupt.
         """
@@ -400,7 +402,7 @@ class Run:
 
     @property
     def _source(self) -> Source:
-        if self._launch is not None:
+        if self._launch is not None and not self._launch.is_replaced:
             return self._launch
         if self._followed is None:
             told = self._home.runs_folder(self.id) / telemetry.FILE

@@ -9,7 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from nbflow.core.errors import NbflowError, RunCancelled, RunFailed, RunInterrupted
+from nbflow.core.errors import (
+    LostLease,
+    NbflowError,
+    RunCancelled,
+    RunFailed,
+    RunInterrupted,
+)
 from nbflow.core.states import NodeState, RunStatus
 from nbflow.core.view import RunView
 from nbflow.panels.terminal import progress_display
@@ -59,6 +65,9 @@ def join(run: Waited, *, progress: bool | None) -> None:
     try:
         with _shown(run, progress=progress):
             _wait(run)
+    except LostLease:
+        # The run is in good hands, and is not to be resumed.
+        raise
     except NbflowError as error:
         # The driver has ended, and not by its own decision: the journal or the cluster failed it.
         message = f"run {run.id} was interrupted: {error}\n{how_to_resume(run)}"

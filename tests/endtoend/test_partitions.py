@@ -83,7 +83,12 @@ def test_a_node_outlives_a_cut(outside, counted, wired, hasty, ends, preamble) -
     counted.let_go()
 
     assert run.wait(60) == "succeeded"
-    counted.check(run)
+    # An outcome that travels, and is still on its way when the driver looks again, is lost; then
+    # its node is made once more (docs/clusters.md). One that lies in the store never is.
+    may_repeat = ends == "meanwhile" and preamble
+    attempts = run["slow"].attempts if may_repeat else 1
+    assert attempts in (1, 2)
+    counted.check(run, attempts=attempts)
 
 
 def executing(admin: Client) -> int:
