@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import nbclient
@@ -111,6 +112,15 @@ def test_a_jupyter_server_starts_restarts_interrupts_and_ends_warm_kernels(
             with urllib.request.urlopen(request, timeout=30) as response:
                 return json.loads(response.read() or "null")
 
+        def listens():
+            # The file is there before anybody listens at the address in it.
+            try:
+                ask("GET", "status")
+            except urllib.error.URLError:
+                return False
+            return True
+
+        until(listens)
         kernel = ask("POST", "kernels", {"name": warm_kernelspec})
         connection = runtime / f"kernel-{kernel['id']}.json"
         first = asyncio.run(
