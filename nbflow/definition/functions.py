@@ -201,7 +201,8 @@ def modules_beneath(folder: str, installation: Installation) -> Iterator[types.M
     """Yield the loaded Python modules under `folder` that no worker can be assumed to have."""
     if not folder or installation.holds(folder):
         return
-    for name, module in list(sys.modules.items()):
+    # A copy is made in one go, whatever another thread imports meanwhile; a list of pairs is not.
+    for name, module in sys.modules.copy().items():
         file = getattr(module, "__file__", None)
         is_own = name == "__main__" or name.partition(".")[0] == "nbflow"
         if is_own or not isinstance(file, str) or not file.endswith(".py"):

@@ -110,7 +110,7 @@ def module_values() -> dict[int, Place]:
     A sentinel, a logger or a library's registry is what it is by being that very object.
     """
     places: dict[int, Place] = {}
-    for module_name, module in list(sys.modules.items()):
+    for module_name, module in sys.modules.copy().items():
         if getattr(module, "__name__", "__main__") == "__main__" or not _is_module(module):
             continue
         places.setdefault(id(vars(module)), Place(module_name, "", vars(module)))

@@ -104,7 +104,7 @@ def versions() -> dict[str, str]:
     """Return the versions of the packages that are loaded, as they tell them."""
     return {
         name: str(vars(module)["__version__"])
-        for name, module in list(sys.modules.items())
+        for name, module in sys.modules.copy().items()
         if "." not in name and isinstance(getattr(module, "__dict__", {}).get("__version__"), str)
     }
 

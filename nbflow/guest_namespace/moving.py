@@ -61,7 +61,7 @@ class Mover(cloudpickle.Pickler):  # type: ignore[misc]
             key: ("value", it.module, it.name) if it.name else ("namespace", it.module)
             for key, it in places.items()
         }
-        for name, module in list(sys.modules.items()):
+        for name, module in sys.modules.copy().items():
             if isinstance(module, types.ModuleType):
                 # Some have two names; the first is good enough.
                 self._names.setdefault(id(module), ("module", name))

@@ -96,7 +96,7 @@ def _random_state(_: Any) -> Any:
 def _filters(_: Any) -> Any:
     return list(warnings.filters), {
         name: dict(vars(module)["__warningregistry__"])
-        for name, module in list(sys.modules.items())
+        for name, module in sys.modules.copy().items()
         if "__warningregistry__" in getattr(module, "__dict__", ())
     }
 
