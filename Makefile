@@ -10,7 +10,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test browser check format bench clean
+.PHONY: demo test browser check format bench chaos clean
 
 demo: $(STAMP)
 	$(BIN)/nbflow run notebooks/pipeline/flow.yaml -o out
@@ -42,6 +42,10 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# Kills processes of runs and says what was lost; ARGS="--kills 100 --seed 7".
+chaos: $(STAMP)
+	$(BIN)/python -m chaos $(ARGS)
 
 clean:
 	rm -rf $(VENV) .nbflow out notebooks/.nbflow notebooks/*/.nbflow

@@ -13,7 +13,9 @@ from nbflow.core.events import Checkpoint, ErrorInfo
 from nbflow.core.ids import AttemptId
 from nbflow.core.policies import OutputLimit, Timeout
 from nbflow.core.spec import Code
+from nbflow.core.stacks import Stack
 from nbflow.core.states import Reason
+from nbflow.core.usage import Usage, UsageSum
 from nbflow.core.values import Artifact, Value
 
 
@@ -69,6 +71,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     log: Artifact | None = None
     reason: Reason | None = None
     error: ErrorInfo | None = None
+    #: What it has used in all; None if nobody could look.
+    usage: UsageSum | None = None
     carried: dict[str, bytes] = {}
 
 
@@ -113,13 +117,56 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
 
 
 class Printed(msgspec.Struct, frozen=True, tag=True):
-    """Telemetry: what the cell with index `cell` has printed, for who watches; may be cut."""
+    """Telemetry: what the cell with index `cell` has printed, for who watches; may be cut.
+
+    A function has no cells; its index is -1.
+    """
 
     id: AttemptId
     cell: int
     #: A ``result`` is the plain text of a value or a display.
     stream: Literal["stdout", "stderr", "result"]
     text: str
+    #: When, in seconds since the epoch; 0 where nobody has noted it.
+    at: float = 0.0
+
+
+class Sampled(msgspec.Struct, frozen=True, tag=True):
+    """Telemetry: what the attempt uses now. About once a second."""
+
+    id: AttemptId
+    usage: Usage
+
+
+class WorkerState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A worker as the cluster sees it."""
+
+    address: str
+    name: str = ""
+    host: str = ""
+    threads: int = 0
+    #: Tasks that it has begun or holds ready.
+    tasks: int = 0
+    cpu_percent: float = 0.0
+    memory_bytes: int = 0
+    #: What it may use; 0 is no limit.
+    memory_limit_bytes: int = 0
+    spilled_bytes: int = 0
+    resources: dict[str, float] = {}
+    #: Address of its own page of the dashboard; empty if there is none.
+    dashboard: str = ""
+    #: Seconds since it was heard of.
+    silent_s: float = 0.0
+    #: Whether it takes no new tasks (paused for memory, closing).
+    paused: bool = False
+
+
+class Workers(msgspec.Struct, frozen=True, tag=True):
+    """Telemetry: all workers of the cluster. Every few seconds, and when one comes or goes."""
+
+    #: Seconds since the epoch.
+    at: float
+    workers: tuple[WorkerState, ...]
 
 
 class WorkerNote(msgspec.Struct, frozen=True, tag=True):
@@ -135,5 +182,15 @@ class ClusterGone(msgspec.Struct, frozen=True, tag=True):
 
 
 Report: TypeAlias = (
-    Started | Checkpointed | Ended | Lost | Progress | Printed | WorkerNote | ClusterGone
+    Started
+    | Checkpointed
+    | Ended
+    | Lost
+    | Progress
+    | Printed
+    | Sampled
+    | Stack
+    | Workers
+    | WorkerNote
+    | ClusterGone
 )

@@ -32,6 +32,7 @@ def _scheduled(node: NodeRun, event: ev.AttemptScheduled, at: float) -> Changes:
         "scheduled_at": at,
         "started_at": None,
         "ended_at": None,
+        "usage": None,
         "worker": "",
         "fingerprint": event.fingerprint,
         "earlier": None,
@@ -61,6 +62,7 @@ def _succeeded(_node: NodeRun, event: ev.AttemptSucceeded, _at: float) -> Change
         "error": None,
         "losses": 0,
         "checkpoint": None,
+        "usage": event.usage,
     }
 
 
@@ -74,6 +76,7 @@ def _failed(node: NodeRun, event: ev.AttemptFailed, at: float) -> Changes:
         "reason": event.reason,
         "error": event.error,
         "failures": node.failures + 1,
+        "usage": event.usage,
         "losses": 0,
     }
 

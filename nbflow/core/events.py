@@ -17,6 +17,7 @@ import msgspec
 from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.spec import FlowSpec
 from nbflow.core.states import Reason, ResetKind, RunStatus
+from nbflow.core.usage import UsageSum
 from nbflow.core.values import Artifact, Value
 
 
@@ -139,6 +140,8 @@ class AttemptSucceeded(msgspec.Struct, frozen=True, tag=True, omit_defaults=True
     log: Artifact | None = None
     #: Who said so, of an attempt in doubt; empty if its worker did.
     resolved_by: str = ""
+    #: What it has used in all; None where nobody could look.
+    usage: UsageSum | None = None
 
 
 class AttemptFailed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -155,6 +158,7 @@ class AttemptFailed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     log: Artifact | None = None
     #: As of `AttemptSucceeded`.
     resolved_by: str = ""
+    usage: UsageSum | None = None
 
 
 class AttemptLost(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):

@@ -133,6 +133,27 @@ class Cache(msgspec.Struct, frozen=True, omit_defaults=True):
             raise ValueError(f"cache: jitter must be between 0 and 1, not {self.jitter}")
 
 
+class Expected(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How long a node is expected to run.
+
+    Parameters
+    ----------
+    seconds
+        Of one attempt.
+    factor
+        It counts as stuck beyond so many times that.
+    """
+
+    seconds: float
+    factor: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds < math.inf:
+            raise ValueError(f"expected: must be more than 0 s, and finite, not {self.seconds}")
+        if not 1 <= self.factor < math.inf:
+            raise ValueError(f"expected: factor must be 1 or more, not {self.factor}")
+
+
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """The policies of one node, after the flow's defaults have been applied."""
 
@@ -162,6 +183,8 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     #: Seconds after which the namespace of a notebook is kept, at the next end of a cell; None is
     #: only where the notebook itself asks for it.
     checkpoint_s: float | None = None
+    #: How long the node is expected to run; None is as long as it did in earlier runs.
+    expected: Expected | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True):

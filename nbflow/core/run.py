@@ -12,6 +12,7 @@ from nbflow.core.events import Checkpoint, ErrorInfo
 from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.graph import Graph
 from nbflow.core.states import ENDED, NOT_RETRIED, NodeState, Reason, RunStatus
+from nbflow.core.usage import UsageSum
 from nbflow.core.values import Artifact, FromOutput, Value, resolve
 
 
@@ -51,6 +52,8 @@ class NodeRun(msgspec.Struct, frozen=True):
     scheduled_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
+    #: What the latest attempt has used in all; None before its end, and where nobody could look.
+    usage: UsageSum | None = None
     #: When the next attempt may start; only while backing off.
     due_at: float | None = None
     #: What the latest attempt, or the cached result, is made of.

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from nbflow.core.attempts import Progress
+from nbflow.core.attempts import Progress, WorkerState
 from nbflow.core.machine import NodeRun, Run
+from nbflow.core.stacks import Stack
 from nbflow.core.states import NodeState
+from nbflow.core.usage import Usage
 
 
 class RunView(msgspec.Struct, frozen=True):
@@ -20,6 +22,12 @@ class RunView(msgspec.Struct, frozen=True):
     run: Run
     #: The latest cell progress of nodes that have an attempt, by node.
     progress: Mapping[str, Progress] = {}
+    #: What nodes in flight use: the latest samples of each, oldest first.
+    usage: Mapping[str, tuple[Usage, ...]] = {}
+    #: The latest stack of nodes in flight that have been silent for a while.
+    stacks: Mapping[str, Stack] = {}
+    #: The cluster's workers; None until it has told.
+    workers: tuple[WorkerState, ...] | None = None
     #: Address of the Dask dashboard, empty if there is none.
     dashboard: str = ""
     #: Remarks about the cluster, oldest first.

@@ -17,8 +17,10 @@ from nbflow.core.attempts import (
     Outcome,
     Printed,
     Progress,
+    Sampled,
     Started,
     WorkerNote,
+    Workers,
 )
 from nbflow.core.caching import uncacheable
 from nbflow.core.decisions import Decision, undecidable
@@ -26,6 +28,7 @@ from nbflow.core.decisions import event_of as event_of_decision
 from nbflow.core.errors import ClusterError
 from nbflow.core.ids import AttemptId
 from nbflow.core.results import result_of
+from nbflow.core.stacks import Stack
 from nbflow.core.states import NodeState, Reason, RunStatus
 from nbflow.core.values import Artifact
 from nbflow.driver.desk import Desk
@@ -78,8 +81,10 @@ class Absorber:
         match stimulus:
             case Started() | Checkpointed() | Ended() | Lost():
                 self._absorb_report(stimulus)
-            case Progress() | Printed() | WorkerNote():
+            case Progress() | Printed() | Sampled() | Stack():
                 self._absorb_telemetry(stimulus)
+            case Workers() | WorkerNote():
+                self._desk.telemetry.note(stimulus)
             case ClusterGone(message):
                 raise ClusterError(message)
             case RetryTimer(node, attempt):
@@ -143,16 +148,12 @@ class Absorber:
         else:
             self._desk.ledger.record(event_of_decision(run, decision, self._clock()))
 
-    def _absorb_telemetry(self, report: Progress | Printed | WorkerNote) -> None:
-        match report:
-            case WorkerNote(message):
-                self._desk.notes = (*self._desk.notes, message)
-            case Progress(id=attempt):
-                if self._desk.is_current(attempt):
-                    self._desk.progress = self._desk.progress.insert(attempt.node, report)
-            case Printed(id=attempt):
-                if self._on_printed is not None and self._desk.is_current(attempt):
-                    self._on_printed(report)
+    def _absorb_telemetry(self, report: Progress | Printed | Sampled | Stack) -> None:
+        if not self._desk.is_current(report.id):
+            return
+        self._desk.telemetry.hear(report)
+        if isinstance(report, Printed) and self._on_printed is not None:
+            self._on_printed(report)
 
     def _absorb_report(self, report: Started | Checkpointed | Ended | Lost) -> None:
         attempt = report.outcome.id if isinstance(report, Ended) else report.id
@@ -196,6 +197,7 @@ class Absorber:
         self._ended(outcome)
 
     def _ended(self, outcome: Outcome) -> None:
+        self._desk.telemetry.attempt_over(outcome.id.node)
         self._desk.ledger.record(event_of(outcome))
         node = self._desk.run.graph.nodes[outcome.id.node]
         if node.policy.cache is not None and not uncacheable(node, self._desk.run.params):
@@ -203,12 +205,16 @@ class Absorber:
             self._desk.effects.to_keep += [] if result is None else [result]
 
     def _attempt_lost(self, attempt: AttemptId, message: str) -> None:
+        self._desk.telemetry.attempt_over(attempt.node)
         self._desk.frontier.release(attempt.node)
         event = m.after_loss(self._desk.run, attempt.node, message)
-        self._desk.unfinished.append(Unfinished(event, self._desk.progress.get(attempt.node)))
+        self._desk.unfinished.append(
+            Unfinished(event, self._desk.telemetry.progress.get(attempt.node))
+        )
         self._desk.ledger.record(event)
 
     def _attempt_stopped(self, attempt: AttemptId, notebook: Artifact | None) -> None:
+        self._desk.telemetry.attempt_over(attempt.node)
         self._desk.frontier.release(attempt.node)
         if self._desk.run.status is RunStatus.CANCELLING:
             self._desk.ledger.record(ev.NodeCancelled(attempt.node, attempt.number, notebook))

@@ -6,10 +6,7 @@ taken over; `set_up` then makes anew what belongs to one definition.
 
 from concurrent.futures import ThreadPoolExecutor
 
-from rpds import HashTrieMap
-
 from nbflow.core import machine as m
-from nbflow.core.attempts import Progress
 from nbflow.core.frontier import Frontier
 from nbflow.core.ids import AttemptId
 from nbflow.core.states import IN_FLIGHT, NodeState
@@ -17,6 +14,7 @@ from nbflow.driver.effects import Effects
 from nbflow.driver.ledger import Ledger
 from nbflow.driver.surroundings import Surroundings
 from nbflow.driver.tasks import TaskMaker
+from nbflow.driver.telemetry import Telemetry
 from nbflow.driver.unfinished import Unfinished
 
 
@@ -59,9 +57,7 @@ class Desk:
         self.unfinished: list[Unfinished] = []
         #: Why this driver lets go of the run; empty while it does not.
         self.stopping = ""
-        #: Telemetry: the latest cell progress of each node, and remarks about the cluster.
-        self.progress: HashTrieMap[str, Progress] = HashTrieMap()
-        self.notes: tuple[str, ...] = ()
+        self.telemetry = Telemetry()
 
     def set_up(self) -> None:
         """Make what belongs to one definition of the flow."""

@@ -18,11 +18,9 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from rpds import HashTrieMap
-
 from nbflow.core import events as ev
 from nbflow.core import machine as m
-from nbflow.core.attempts import Printed, Progress
+from nbflow.core.attempts import Printed
 from nbflow.core.errors import NbflowError
 from nbflow.core.states import RUN_ENDED, NodeState
 from nbflow.driver.absorbing import Absorber
@@ -34,6 +32,7 @@ from nbflow.driver.recognizing import Recognition, Recognizer
 from nbflow.driver.stimuli import Stimulus
 from nbflow.driver.surroundings import Resumption, Surroundings
 from nbflow.driver.taking_over import take_over
+from nbflow.driver.telemetry import Telemetry
 from nbflow.driver.unfinished import finish_notebook
 
 _log = logging.getLogger(__name__)
@@ -113,14 +112,9 @@ class Driver:
         return self._desk.ledger.durable
 
     @property
-    def progress(self) -> "HashTrieMap[str, Progress]":
-        """Telemetry: the latest cell progress of each node."""
-        return self._desk.progress
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Telemetry: remarks about the cluster, oldest first."""
-        return self._desk.notes
+    def telemetry(self) -> Telemetry:
+        """What has been heard besides facts; its fields may be read from any thread."""
+        return self._desk.telemetry
 
     def put(self, stimulus: Stimulus) -> None:
         """Hand a stimulus to the loop. Only from the loop's own thread."""

@@ -29,6 +29,7 @@ def event_of(outcome: Outcome) -> ev.AttemptSucceeded | ev.AttemptFailed:
             outputs=outcome.outputs,
             notebook=outcome.notebook,
             log=outcome.log,
+            usage=outcome.usage,
         )
     return ev.AttemptFailed(
         node=outcome.id.node,
@@ -40,6 +41,7 @@ def event_of(outcome: Outcome) -> ev.AttemptSucceeded | ev.AttemptFailed:
         outputs=outcome.outputs,
         notebook=outcome.notebook,
         log=outcome.log,
+        usage=outcome.usage,
     )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from nbflow.cluster import DaskCluster
@@ -25,6 +25,9 @@ from nbflow.driver.stimuli import CancelAsked, Stimulus, StopAsked
 from nbflow.ports import ClusterInfo
 from nbflow.session.change import Change
 from nbflow.session.home import Home, driver_name
+from nbflow.session.logbook import FOLDER as LOGS
+from nbflow.session.logbook import LogBook
+from nbflow.session.observers import Observer, Observing
 from nbflow.session.resuming import seeds_of
 from nbflow.session.telemetry import FILE, Publisher
 
@@ -55,6 +58,8 @@ class Launch:
         Seconds since the epoch.
     listen
         Called with what cells print, in the launch's thread: it must not block, nor raise.
+    observers
+        Are shown the run whenever it has changed, from a thread of their own.
     """
 
     def __init__(
@@ -63,9 +68,13 @@ class Launch:
         *,
         clock: Callable[[], float] = time.time,
         listen: Callable[[Printed], None] | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self._clock = clock
         self._listen = listen
+        self._observers = observers
+        #: What the nodes print; None until the run is driven.
+        self.logbook: LogBook | None = None
         self._cluster = DaskCluster(target, clock=clock)
         self._home: Future[Home | None] = Future()
         self._claimed: Future[Claimed | None] = Future()
@@ -144,12 +153,15 @@ class Launch:
         if driver is None:
             assert self._run is not None, "the launch has no run yet"
             return RunView(self._run, driven=not self.done.done())
-        info = self._info.result()
+        info, told = self._info.result(), driver.telemetry
         return RunView(
             driver.run,
-            progress=driver.progress,
+            progress=told.progress,
+            usage=told.usage,
+            stacks=told.stacks,
+            workers=told.workers,
             dashboard=info.dashboard,
-            notes=driver.notes,
+            notes=told.notes,
             driven=not self.done.done(),
         )
 
@@ -192,20 +204,32 @@ class Launch:
                 return None
             with self._lock:
                 self._loop = asyncio.get_running_loop()
+                self.logbook = LogBook(home.runs_folder(claimed.run.id) / LOGS, self._clock)
                 self._driver = self._make_driver(home, claimed)
                 for stimulus in (*early, *self._early):
                     self._driver.put(stimulus)
-            told = home.runs_folder(claimed.run.id) / FILE
-            with Publisher(told, self.view, self.change):
+            folder = home.runs_folder(claimed.run.id)
+            with (
+                Publisher(folder / FILE, self.view, self.change),
+                Observing(self._observers, self.view, self.change),
+            ):
                 return await self._driver.drive()
         finally:
             await self._cluster.close()
+            if self.logbook is not None:
+                self.logbook.close()
 
     def _hear(self, report: Report, early: list[Report]) -> None:
         if self._driver is None:
             early.append(report)
         else:
             self._driver.put(report)
+
+    def _hear_printed(self, printed: Printed) -> None:
+        assert self.logbook is not None
+        self.logbook.hear(printed)
+        if self._listen is not None:
+            self._listen(printed)
 
     def _make_driver(self, home: Home, claimed: Claimed) -> Driver:
         info = self._info.result()
@@ -227,5 +251,5 @@ class Launch:
             clock=self._clock,
             rng=random.Random(),
             on_change=self.change.notify,
-            on_printed=self._listen,
+            on_printed=self._hear_printed,
         )

@@ -9,21 +9,18 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from nbflow.cluster.connecting import Target
 from nbflow.core.decisions import Decision
 from nbflow.core.errors import NbflowError, RunHeld
-from nbflow.core.events import Record
 from nbflow.core.resuming import Wish
-from nbflow.core.reuse import CacheStatistics, cache_statistics
-from nbflow.core.states import RUN_ENDED, NodeState, RunStatus
-from nbflow.core.view import RunView
+from nbflow.core.states import RUN_ENDED, RunStatus
 from nbflow.definition.builder import FlowBuilder
 from nbflow.driver.cancelling import cancel_without_driver
-from nbflow.session import detaching, launching, telemetry, watching
+from nbflow.session import detaching, launching, watching
 from nbflow.session.continuing import (
     Again,
     ForkRequest,
@@ -32,75 +29,29 @@ from nbflow.session.continuing import (
     plan_resume,
     stored_values,
 )
-from nbflow.session.document import run_document, status_of
 from nbflow.session.home import Home
 from nbflow.session.importing import without_collection
 from nbflow.session.launch import Launch
-from nbflow.session.picture import Picture
-from nbflow.session.results import NodeHandle
-from nbflow.session.sources import Followed, Source
+from nbflow.session.looking import SeenRun
 
 
-class Run:
+class Run(SeenRun):
     """One execution of a flow. Made by `Flow.run`, `Flow.start` and `nbflow.attach`.
 
     Parameters
     ----------
-    id
-        The run.
-    home
-        Where its journal and artifacts are.
-    launch
-        The driver in this process, if it is here.
+    id, home, launch
+        As of `SeenRun`.
     """
 
     def __init__(self, id: str, home: Home, launch: Launch | None = None) -> None:  # noqa: A002 - the interface's name
-        self.id = id
-        self._home = home
-        self._launch = launch
-        self._followed: Followed | None = None
+        super().__init__(id, home, launch)
         self._panel: Any = None
-
-    def __repr__(self) -> str:
-        counts = ", ".join(f"{n} {state}" for state, n in self.view().counts.items())
-        return f"<run {self.id}: {self.status}; {counts}>"
-
-    def __getitem__(self, node: str) -> NodeHandle:
-        known = self.view().run.graph.nodes
-        if node not in known:
-            raise KeyError(f"run {self.id} has no node {node!r}; it has {', '.join(known)}")
-        return NodeHandle(node, self._source, self._home.journal, self._home.store)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.view().run.graph.nodes)
-
-    @property
-    def status(self) -> RunStatus:
-        """Where the run stands."""
-        return status_of(self.view())
-
-    @property
-    def home(self) -> Path:
-        """The folder of the run's home."""
-        return self._home.folder
 
     @property
     def driven_here(self) -> bool:
         """Whether this process drives the run."""
         return self._launch is not None and not self._launch.done.done()
-
-    @property
-    def output_dir(self) -> Path:
-        """The folder of the executed notebooks."""
-        return Path(self.view().run.output_dir)
-
-    def view(self) -> RunView:
-        """Return the run as it stands, as an immutable value."""
-        return self._source.view()
-
-    def wait_changed(self, timeout_s: float) -> bool:
-        """Wait until the run may look different; False if the time passed without that."""
-        return self._source.wait_changed(timeout_s)
 
     def wait(self, timeout: float | None = None) -> RunStatus:
         """Wait until the run has ended, or nobody drives it any more.
@@ -346,32 +297,19 @@ class Run:
         watching.join(self, progress=progress)
         return self
 
-    def document(self) -> dict[str, Any]:
-        """Return everything about the run as plain JSON (the shape of ``show --json``)."""
-        return run_document(self.view(), time.time())
-
-    @property
-    def cache_statistics(self) -> CacheStatistics:
-        """What results of other runs have spared this one, as far as it has got."""
-        return cache_statistics(self.view().run) or CacheStatistics()
-
-    def events(self, after_seq: int = 0) -> list[Record]:
-        """Return the run's events in order, after the `after_seq`-th."""
-        return list(self._home.journal.read(self.id, after_seq))
-
-    def graph(self) -> Picture:
-        """Return the graph with the states of the nodes; it displays itself."""
-        run = self.view().run
-        states = {name: node.state for name, node in run.nodes.items()}
-        return Picture(run.graph, states)
-
     def panel(self) -> Any:
         """Return the live panel for a notebook; the same one while the run goes on."""
-        from nbflow.panels import RunPanel  # lazy: only notebooks need ipywidgets
+        from nbflow.session import showing  # lazy: only notebooks need ipywidgets
 
         if self._panel is None or not self._panel.live:
-            self._panel = RunPanel(self.view, self.wait_changed, self.cancel)
+            self._panel = showing.panel(self)
         return self._panel
+
+    def progress(self) -> Any:
+        """Return an ipywidget with state, progress bar and time to the end, for own layouts."""
+        from nbflow.session import showing  # lazy: only notebooks need ipywidgets
+
+        return showing.progress(self)
 
     def _ipython_display_(self) -> None:
         """Display the panel, which moves as the run does."""
@@ -388,26 +326,6 @@ class Run:
         """
         if not self.driven_here:
             self._home.close()
-
-    def failures(self) -> dict[str, str]:
-        """Return the failed nodes, each with its reason in words."""
-        run = self.view().run
-        failed = {
-            name: run[name] for name in run.graph.nodes if run[name].state is NodeState.FAILED
-        }
-        return {
-            name: node.reason.message if node.reason is not None else "failed"
-            for name, node in failed.items()
-        }
-
-    @property
-    def _source(self) -> Source:
-        if self._launch is not None and not self._launch.is_replaced:
-            return self._launch
-        if self._followed is None:
-            told = self._home.runs_folder(self.id) / telemetry.FILE
-            self._followed = Followed(self._home.journal, self.id, time.time, told)
-        return self._followed
 
 
 def _somebody() -> str:

@@ -72,6 +72,9 @@ class Followed:
             return RunView(
                 self._run,
                 progress=told.progress,
+                usage=told.usage,
+                stacks=told.stacks,
+                workers=told.workers,
                 dashboard=told.dashboard,
                 notes=told.notes,
                 driven=driven,

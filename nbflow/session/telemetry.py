@@ -1,38 +1,42 @@
 """What those who follow a run from elsewhere see of it, besides its facts.
 
-Facts are in the journal. Which cell runs, remarks about the cluster, and the dashboard's address
-are not worth recording: they stand in a small file, ``telemetry.json`` in the run's folder of the
-home. The process that drives the run replaces it when something has changed, at most about twice a
-second, from a thread of its own, and removes it when it lets go of the run. Nothing depends on the
-file: one that is missing, stale or damaged costs followers the progress within nodes, and nothing
-else. It names the epoch of its driver, so that nobody believes what a killed driver has left
-behind.
+Facts are in the journal. Which cell runs, what it uses, where a silent one stands, workers, remarks
+about the cluster, and the dashboard's address are not worth recording: they stand in a small file,
+``telemetry.json`` in the run's folder of the home. The process that drives the run replaces it when
+something has changed, at most about twice a second, from a thread of its own, and removes it when
+it lets go of the run. Nothing depends on the file: one that is missing, stale or damaged costs
+followers what it tells, and nothing else. It names the epoch of its driver, so that nobody
+believes what a killed driver has left behind.
 """
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 
-from nbflow.core.attempts import Progress
+from nbflow.core.attempts import Progress, WorkerState
+from nbflow.core.stacks import Stack
 from nbflow.core.states import IN_FLIGHT
+from nbflow.core.usage import Usage, with_sample
 from nbflow.core.view import RunView
 from nbflow.drawing.watch import Watcher
 from nbflow.session.change import Change
 
 _log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 #: Name of the file in the run's folder.
 FILE = "telemetry.json"
 
 #: Least time between two writings, and longest time between two looks, in seconds.
 _INTERVAL_S, _IDLE_S = 0.5, 10.0
-#: The last remarks that are handed on.
-_NOTES = 50
+#: The last remarks, and the last samples of each node, that are handed on.
+_NOTES, _SAMPLES = 50, 10
 
 
 class Telemetry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -42,6 +46,11 @@ class Telemetry(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: int
     #: Cell progress of the nodes that have an attempt now.
     progress: dict[str, Progress] = {}
+    #: The latest samples of each of them, oldest first.
+    usage: dict[str, tuple[Usage, ...]] = {}
+    #: The latest stacks of those that are silent.
+    stacks: dict[str, Stack] = {}
+    workers: tuple[WorkerState, ...] | None = None
     dashboard: str = ""
     notes: tuple[str, ...] = ()
 
@@ -49,12 +58,19 @@ class Telemetry(msgspec.Struct, frozen=True, omit_defaults=True):
     def of(cls, view: RunView) -> "Telemetry":
         """Return what `view` has of it."""
         nodes = view.run.nodes
-        running = {
-            name: progress
-            for name, progress in view.progress.items()
-            if nodes[name].state in IN_FLIGHT
-        }
-        return cls(view.run.epoch, running, view.dashboard, view.notes[-_NOTES:])
+
+        def current(told: Mapping[str, _T]) -> dict[str, _T]:
+            return {name: each for name, each in told.items() if nodes[name].state in IN_FLIGHT}
+
+        return cls(
+            view.run.epoch,
+            progress=current(view.progress),
+            usage={name: samples[-_SAMPLES:] for name, samples in current(view.usage).items()},
+            stacks=current(view.stacks),
+            workers=view.workers,
+            dashboard=view.dashboard,
+            notes=view.notes[-_NOTES:],
+        )
 
 
 class Publisher:
@@ -146,9 +162,30 @@ class Subscriber:
         if stamp is not None and stamp != self._read:
             self._read = stamp
             try:
-                self._latest = msgspec.json.decode(self._path.read_bytes(), type=Telemetry)
+                told = msgspec.json.decode(self._path.read_bytes(), type=Telemetry)
             except (OSError, msgspec.MsgspecError) as error:
                 _log.debug("no telemetry in %s: %s", self._path, error)
+            else:
+                self._latest = _joined(self._latest, told)
         if self._latest is None or self._latest.epoch != epoch:
             return Telemetry(epoch)
         return self._latest
+
+
+def _joined(earlier: Telemetry | None, told: Telemetry) -> Telemetry:
+    """Return `told` with the samples that were read before, which the file has no more."""
+    if earlier is None or earlier.epoch != told.epoch:
+        return told
+    usage = {
+        name: _more(earlier.usage[name], samples) if name in earlier.usage else samples
+        for name, samples in told.usage.items()
+    }
+    return msgspec.structs.replace(told, usage=usage)
+
+
+def _more(samples: tuple[Usage, ...], latest: tuple[Usage, ...]) -> tuple[Usage, ...]:
+    last_at = samples[-1].at if samples else 0.0
+    for sample in latest:
+        if sample.at > last_at:
+            samples = with_sample(samples, sample)
+    return samples

@@ -2,6 +2,7 @@
 
 from typing import TypeAlias
 
-from nbflow.core.attempts import Checkpointed, Printed, Progress, WorkerNote
+from nbflow.core.attempts import Checkpointed, Printed, Progress, Sampled, WorkerNote
+from nbflow.core.stacks import Stack
 
-Told: TypeAlias = Progress | Printed | Checkpointed | WorkerNote
+Told: TypeAlias = Progress | Printed | Sampled | Stack | Checkpointed | WorkerNote
