@@ -24,6 +24,7 @@ import fsspec
 
 from nbflow.artifacts.folders import Found, LocalFolder
 from nbflow.core.errors import ArtifactError
+from nbflow.core.ids import without_credentials
 
 #: A file that was written within this time, in seconds, is young enough to be left as it is.
 _YOUNG_S = 3600.0
@@ -248,8 +249,8 @@ class RemoteFolder:
             # Each service raises what its client library raises: there is no common base.
             cause = f"{type(error).__name__}: {error}"
             raise ArtifactError(
-                f"the artifact store {self.url} cannot be used ({cause}). Check its address, "
-                "its credentials, and that the fsspec package for it is installed"
+                f"the artifact store {without_credentials(self.url)} cannot be used ({cause}). "
+                "Check its address, its credentials, and that the fsspec package for it is installed"
             ) from error
 
 

@@ -53,7 +53,7 @@ class Spool(io.RawIOBase):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with explained(f"the artifact store {self._store.ref.url}"):
+        with explained(f"the artifact store {self._store.ref.shown}"):
             self._files.close()
             if self._failure is not None:
                 raise self._failure

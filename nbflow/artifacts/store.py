@@ -272,7 +272,7 @@ class FileStore(TendedStore):
             return copy_hashed(source, copy)
 
     def _explained(self) -> AbstractContextManager[None]:
-        return explained(f"the artifact store {self._place.url}")
+        return explained(f"the artifact store {self.ref.shown}")
 
     def _local(self, digest: str) -> Path:
         path = self._place.local(blob_name(digest))
@@ -282,13 +282,13 @@ class FileStore(TendedStore):
 
     def _missing(self, digest: str) -> ArtifactError:
         return ArtifactError(
-            f"artifact {digest} is missing from the store {self._place.url}. Was it removed by "
+            f"artifact {digest} is missing from the store {self.ref.shown}. Was it removed by "
             "hand, or is this another home? Run the flow that made it once more: that restores it"
         )
 
     def _damaged(self, digest: str, found: str) -> ArtifactError:
         return ArtifactError(
-            f"artifact {digest} in the store {self._place.url} is damaged: its bytes hash to "
+            f"artifact {digest} in the store {self.ref.shown} is damaged: its bytes hash to "
             f"{found}. Check the disk, and run the flow that made it once more: that replaces it"
         )
 

@@ -63,7 +63,7 @@ class Places:
         for worker, result in probes.items():
             if self._shared and not result.shares_store:
                 unfit[worker] = (
-                    f"worker {worker} does not see the store {self._store.url}, as others do"
+                    f"worker {worker} does not see the store {self._store.shown}, as others do"
                 )
         for worker, reason in unfit.items():
             if worker not in self._told:

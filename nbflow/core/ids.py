@@ -18,6 +18,8 @@ import msgspec
 _SEGMENT = r"[A-Za-z0-9_][A-Za-z0-9_.\-]*"
 _NODE_NAME = re.compile(rf"{_SEGMENT}(/{_SEGMENT})*")
 _RUN_ID = re.compile(_SEGMENT)
+#: The password may hold an ``@`` itself: all up to the last one before the path goes.
+_CREDENTIALS = re.compile(r"://[^/?#]*@")
 
 #: Letters and digits that are not mistaken for each other when read aloud.
 _SUFFIX_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
@@ -49,6 +51,15 @@ def new_run_id(flow: str, at: float, rng: random.Random) -> str:
     suffix = "".join(rng.choice(_SUFFIX_ALPHABET) for _ in range(4))
     label = re.sub(r"[^A-Za-z0-9_.]+", "-", flow).strip("-.") or "run"
     return f"{label}-{stamp}-{suffix}"
+
+
+def without_credentials(url: str) -> str:
+    """Return `url` without the user and password that it may have.
+
+    >>> without_credentials("ftp://ada:secret@host/runs")
+    'ftp://host/runs'
+    """
+    return _CREDENTIALS.sub("://", url, count=1)
 
 
 def groups_of(node: str) -> tuple[str, ...]:

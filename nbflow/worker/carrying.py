@@ -90,7 +90,7 @@ class CarriedStore(ArtifactStore):
         except KeyError:
             raise ArtifactError(
                 f"artifact {digest} did not come along with the task, and this worker does not "
-                f"see the store {self._ref.url}"
+                f"see the store {self._ref.shown}"
             ) from None
         if digest_of(data) != digest:
             raise ArtifactError(f"artifact {digest} was damaged on its way to the worker")
@@ -130,7 +130,7 @@ class CarriedStore(ArtifactStore):
     def put_entry(self, name: str, data: bytes) -> None:
         """Refuse: entries are the driver's, and it has the store."""
         del data
-        raise ArtifactError(f"the entry {name} cannot be put: the store {self._ref.url} is far")
+        raise ArtifactError(f"the entry {name} cannot be put: the store {self._ref.shown} is far")
 
     def get_entry(self, name: str) -> bytes | None:
         """Return None; see `put_entry`."""
@@ -172,6 +172,6 @@ class CarriedStore(ArtifactStore):
         if size_bytes > self._left_bytes:
             raise ArtifactError(
                 f"{size_bytes:,} bytes are too many to be sent: this worker does not see the store "
-                f"{self._ref.url}, and an attempt can send {self._limit_bytes:,} bytes in all. Put "
+                f"{self._ref.shown}, and an attempt can send {self._limit_bytes:,} bytes in all. Put "
                 "the home on a file system that the workers share, or hand on a file's path"
             )

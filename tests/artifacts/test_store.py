@@ -608,3 +608,10 @@ def test_a_url_that_nothing_serves_is_named(tmp_path):
     with pytest.raises(ArtifactError, match=r"store warp://far/away cannot be used"):
         FileStore.open("warp://far/away", cache_dir=tmp_path)
     assert FileStore.open_ref(StoreRef("warp://far/away", "mark"), cache_dir=tmp_path) is None
+
+
+def test_a_password_in_an_address_is_not_repeated(tmp_path):
+    with pytest.raises(ArtifactError) as caught:
+        FileStore.open("unheard-of://ada:hush@host/artifacts", cache_dir=tmp_path)
+    assert "hush" not in str(caught.value)
+    assert "unheard-of://host/artifacts" in str(caught.value)

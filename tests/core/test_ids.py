@@ -2,7 +2,14 @@ import random
 
 import pytest
 
-from nbflow.core.ids import AttemptId, groups_of, is_node_name, is_run_id, new_run_id
+from nbflow.core.ids import (
+    AttemptId,
+    groups_of,
+    is_node_name,
+    is_run_id,
+    new_run_id,
+    without_credentials,
+)
 
 NOON = 1_767_268_800.0  # 2026-01-01 12:00:00 UTC
 
@@ -52,3 +59,17 @@ def test_tries_of_one_node_share_their_idempotency_key():
     assert first.idempotency_key == second.idempotency_key == "r/m/a"
     assert str(second) == "m/a#2"
     assert first < second
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("ftp://ada:secret@host/runs", "ftp://host/runs"),
+        ("ftp://ada:s@cret@host:21/runs", "ftp://host:21/runs"),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("file:///home/ada@work/runs", "file:///home/ada@work/runs"),
+        ("/home/ada", "/home/ada"),
+    ],
+)
+def test_an_address_is_shown_without_credentials(url, shown):
+    assert without_credentials(url) == shown
