@@ -250,7 +250,7 @@ class RemoteFolder:
             cause = f"{type(error).__name__}: {error}"
             raise ArtifactError(
                 f"the artifact store {without_credentials(self.url)} cannot be used ({cause}). "
-                "Check its address, its credentials, and that the fsspec package for it is installed"
+                "Check its address and credentials, and that its fsspec package is installed"
             ) from error
 
 
