@@ -54,5 +54,5 @@ clean:
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[examples]" --group test --group check
+	$(BIN)/python -m pip install --quiet --editable ".[examples,metrics,otel]" --group test --group check
 	@touch $@

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         RunInterrupted,
         UnknownRun,
     )
-    from nbflow.core.policies import Cache, OutputLimit, Retry, Timeout
+    from nbflow.core.policies import Cache, Expected, OutputLimit, Retry, Timeout
     from nbflow.core.values import Secret
     from nbflow.guest import emit
     from nbflow.guest_namespace.asking import checkpoint
@@ -37,6 +37,7 @@ _PLACES = {
     "ClusterError": "nbflow.core.errors",
     "DefinitionError": "nbflow.core.errors",
     "Embedded": "nbflow.cluster",
+    "Expected": "nbflow.core.policies",
     "Flow": "nbflow.session",
     "JournalError": "nbflow.core.errors",
     "NbflowError": "nbflow.core.errors",
@@ -69,6 +70,7 @@ __all__ = [
     "ClusterError",
     "DefinitionError",
     "Embedded",
+    "Expected",
     "Flow",
     "JournalError",
     "LostLease",

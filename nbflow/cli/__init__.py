@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from nbflow._logs import speak
 from nbflow.cli.commands import root
 from nbflow.cli.errors import guarded
 
@@ -31,6 +32,7 @@ def main(args: Sequence[str] | None = None) -> int:
         The words after ``nbflow``; by default those of this process.
     """
     _open_closed_streams()
+    speak(os.environ)
     # Whoever asks this process to end means the same as somebody at its keyboard.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -8,6 +8,7 @@ import click
 from nbflow.cli.detaching import detach_option
 from nbflow.cli.driving import Manner, joined, left, told, warnings_for_people
 from nbflow.cli.interrupts import stopping_in_good_order
+from nbflow.cli.observing import logs_instead, observing_options
 from nbflow.cli.options import (
     ClusterChoice,
     cluster_options,
@@ -50,6 +51,7 @@ from nbflow.cli.parameters import collected
     "--as-recorded", is_flag=True, help="Go on with the flow as it was when the run began."
 )
 @cluster_options
+@observing_options
 @home_option
 @detach_option
 @json_option
@@ -77,7 +79,9 @@ def resume(  # noqa: PLR0913 - one for each option or group of them
     from nbflow.session import attach
 
     handle = attach(run, home=home)
-    manner = Manner(choice=choice, home=home, as_json=as_json, progress=not quiet)
+    manner = Manner(
+        choice=choice, home=home, as_json=as_json, progress=not (quiet or logs_instead())
+    )
     with stopping_in_good_order():
         with warnings_for_people():
             handle.resume(
@@ -91,7 +95,7 @@ def resume(  # noqa: PLR0913 - one for each option or group of them
             )
         if detach:
             ctx.exit(left(handle, manner))
-        code = joined(handle, progress=not quiet)
+        code = joined(handle, progress=not (quiet or logs_instead()))
     ctx.exit(told(handle, code, manner))
 
 
@@ -159,6 +163,7 @@ def resolve(
     help="Folder of the executed notebooks. By default in the home.",
 )
 @cluster_options
+@observing_options
 @home_option
 @click.option("--run-id", metavar="ID", help="The new run's id. By default one is made.")
 @json_option
@@ -184,7 +189,9 @@ def fork(
     from nbflow.session import attach
 
     source = attach(run, home=home)
-    manner = Manner(choice=choice, home=home, as_json=as_json, progress=not quiet)
+    manner = Manner(
+        choice=choice, home=home, as_json=as_json, progress=not (quiet or logs_instead())
+    )
     with stopping_in_good_order():
         with warnings_for_people():
             forked = source.fork(
@@ -194,7 +201,7 @@ def fork(
                 run_id=run_id,
                 wait=False,
             )
-        code = joined(forked, progress=not quiet)
+        code = joined(forked, progress=not (quiet or logs_instead()))
     ctx.exit(told(forked, code, manner))
 
 

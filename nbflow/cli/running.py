@@ -10,6 +10,7 @@ from nbflow.cli.as_papermill import PapermillOptions, papermill_options
 from nbflow.cli.caching import CachingCommand, cache_options
 from nbflow.cli.detaching import detach_option, refuse_detached
 from nbflow.cli.driving import Manner, drive
+from nbflow.cli.observing import logs_instead, observing_options
 from nbflow.cli.options import (
     ClusterChoice,
     cluster_options,
@@ -42,6 +43,7 @@ from nbflow.cli.paths import STREAM, is_notebook, is_stdin_piped
 )
 @cache_options
 @cluster_options
+@observing_options
 @home_option
 @click.option("--run-id", metavar="ID", help="The run's id. By default a new one is made.")
 @detach_option
@@ -81,7 +83,7 @@ def run(  # noqa: PLR0913 - one for each option or group of them
         run_id=run_id,
         cache=cache,
         as_json=as_json,
-        progress=asked.shows_progress(quiet=quiet),
+        progress=asked.shows_progress(quiet=quiet or logs_instead()),
         detach=detach,
     )
     if target is None:

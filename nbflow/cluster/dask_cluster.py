@@ -29,6 +29,7 @@ from nbflow.cluster.link import Link
 from nbflow.cluster.placing import Places
 from nbflow.cluster.reporting import decode
 from nbflow.cluster.settling import Settler
+from nbflow.cluster.watching_workers import WorkerWatch
 from nbflow.core.attempts import (
     AttemptTask,
     ClusterGone,
@@ -84,6 +85,7 @@ class DaskCluster:
         #: Futures of attempts that have ended, soon to be released.
         self._spent: list[Future[Any]] = []
         self._said_no_worker = False
+        self._workers: WorkerWatch | None = None
         self._places = Places(self._note)
         self._link = Link(
             target,
@@ -128,6 +130,8 @@ class DaskCluster:
             await self._embedded.start()
         await self._link.open(None if self._embedded is None else self._embedded.address)
         self._link.client.subscribe_topic(self._topic, self._event)
+        self._workers = WorkerWatch(report, self._clock)
+        self._workers.watch(self._link.client)
 
     async def survey(self, store: StoreRef) -> ClusterInfo:
         """Wait for the first worker, and ask all that are there what they can do.
@@ -163,6 +167,8 @@ class DaskCluster:
 
     async def close(self) -> None:
         """Let go of all attempts and of the connection; an embedded cluster ends."""
+        if self._workers is not None:
+            await self._workers.close()
         for watcher in self._watchers:
             watcher.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
@@ -375,6 +381,8 @@ class DaskCluster:
 
     def _go_on(self) -> None:
         """Do what has waited for the connection."""
+        if self._workers is not None:
+            self._workers.watch(self._link.client)
         attempts, self._to_stop = self._to_stop, set()
         self._begin(self._stop(attempts & self._in_flight.keys()))
         self._counter.submit_held()

@@ -26,6 +26,7 @@ from distributed.deploy.utils import nprocesses_nthreads
 from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.utils import silence_logging_cmgr
 
+from nbflow import _logs
 from nbflow.cluster.worker_process import WorkerOptions
 from nbflow.core.errors import ClusterError
 from nbflow.kernels.folders import sweep
@@ -243,7 +244,7 @@ class EmbeddedCluster:
             resources=self.config.resources,
             kernels=self.config.kernels,
         )
-        with self._log(number).open("ab") as log:
+        with self._log(number).open("ab") as log, _logs.handed_on() as (variables, descriptors):
             return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -252,7 +253,12 @@ class EmbeddedCluster:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **share_of_threads(threads * len(self._watchers), os.environ)},
+                env={
+                    **os.environ,
+                    **share_of_threads(threads * len(self._watchers), os.environ),
+                    **variables,
+                },
+                pass_fds=descriptors,
                 # Out of the terminal's process group: Ctrl-C reaches the driver alone.
                 start_new_session=True,
             )

@@ -1,8 +1,8 @@
 """Handing attempts over to Dask: in bundles, each a task with a key and a fence of its own.
 
 A key was never used before: `(label, run, node, attempt, epoch, serial)`. The label is what Dask's
-dashboard groups by, so it is the node's name, or, in flows of very many nodes, the name of
-its group or function (a scheduler never forgets a label).
+dashboard groups by, and reads as `FLOW/NODE`, or, in flows of very many nodes, as the flow and the
+name of the node's group or function (a scheduler never forgets a label).
 
 While the connection to the scheduler is lost, attempts wait here.
 """
@@ -203,6 +203,11 @@ class Counter:
         return key if len(bundle) == 1 else (*key, f"and {len(bundle) - 1} more")
 
     def _label(self, task: AttemptTask) -> str:
+        whole = f"{task.flow}/{self._name(task)}" if task.flow else self._name(task)
+        # Dask takes what is behind some dashes for noise: `train-2` would be shown as `train`.
+        return whole.replace("-", "_")
+
+    def _name(self, task: AttemptTask) -> str:
         if task.id.node in self._labels or len(self._labels) < MAX_LABELS:
             self._labels.add(task.id.node)
             return task.id.node

@@ -10,6 +10,7 @@ line of the node's code has run then, at least not here.
 """
 
 import asyncio
+import os
 import platform
 import tempfile
 import time
@@ -20,6 +21,7 @@ from typing import Any
 import msgspec
 from distributed import get_worker
 
+from nbflow import _logs
 from nbflow._version import __version__
 from nbflow.artifacts import FileStore
 from nbflow.cluster import fences
@@ -31,6 +33,8 @@ from nbflow.worker import perform as perform_attempt
 
 _tasks_decoder = msgspec.msgpack.Decoder(list[AttemptTask])
 _EXTENSION = "nbflow"
+#: Under this name a worker's metrics have what its kernel pool does.
+KERNELS = "nbflow_kernels"
 
 
 class Refused(Exception):
@@ -69,6 +73,8 @@ class WorkerSide:
 
     def __init__(self, worker: Any, facilities: Facilities | None = None) -> None:
         self._worker = worker
+        # A worker of somebody else's is asked by its own environment.
+        _logs.speak(os.environ)
         self._running: dict[AttemptId, asyncio.Task[Outcome]] = {}
         #: Attempts of tasks that have begun here and not ended, by the topic of their driver.
         self._held: defaultdict[str, set[AttemptId]] = defaultdict(set)
@@ -98,6 +104,8 @@ class WorkerSide:
     def settle(self) -> None:
         """Become what `of` returns for this worker."""
         self._worker.extensions[_EXTENSION] = self
+        # With its heartbeats, from where the drivers' watches take it.
+        self._worker.metrics[KERNELS] = lambda _: msgspec.to_builtins(self.facilities.kernels)
 
     def store(self, ref: StoreRef) -> FileStore | None:
         """Return the driver's artifact store, or None if it is not to be seen from here."""
@@ -157,17 +165,18 @@ class WorkerSide:
             now = time.time()
             return Outcome(id=task.id, status="stopped", started_at=now, ended_at=now)
         reports.put(Started(task.id, self._worker.address, time.time()))
-        running = asyncio.create_task(
-            perform_attempt(
-                task,
-                worker_name=self._worker.address,
-                store=self.store(task.store),
-                scratch=Path(self._scratch.name),
-                report=reports.put,
-                facilities=self.facilities,
-            ),
-            name=f"nbflow-{task.id}",
-        )
+        with _logs.about(_subject(task.id, self._worker.address)):
+            running = asyncio.create_task(
+                perform_attempt(
+                    task,
+                    worker_name=self._worker.address,
+                    store=self.store(task.store),
+                    scratch=Path(self._scratch.name),
+                    report=reports.put,
+                    facilities=self.facilities,
+                ),
+                name=f"nbflow-{task.id}",
+            )
         self._running[task.id] = running
         try:
             return await running
@@ -220,7 +229,7 @@ async def perform(topic: str, message: bytes, version: str, fence: str) -> bytes
     tasks = _tasks_decoder.decode(message)
     first = tasks[0]
     if side.store(first.store) is None and first.code.digest not in first.carried:
-        raise Unfit(f"worker {worker.address} does not see the store {first.store.url}")
+        raise Unfit(f"worker {worker.address} does not see the store {first.store.shown}")
     if fence:
         await _claim(worker, topic, fence)
     outcomes = await side.perform_all(tasks, topic, fence, side.buffer(topic))
@@ -236,6 +245,10 @@ async def _claim(worker: Any, topic: str, fence: str) -> None:
         ) from error
     if holder is not None:
         raise BegunElsewhere(f"worker {holder} was lost or retired while the node ran on it")
+
+
+def _subject(attempt: AttemptId, worker: str) -> _logs.Subject:
+    return _logs.Subject(attempt.run, attempt.node, attempt.number, worker)
 
 
 def other_version(worker: str, theirs: str, ours: str) -> str:

@@ -16,6 +16,7 @@ import sys
 import click
 import msgspec
 
+from nbflow import _logs
 from nbflow.worker.facilities import Facilities
 
 
@@ -88,6 +89,7 @@ def main(options: str) -> None:
     """Run one worker; `options` is `WorkerOptions` as JSON."""
     decoded = msgspec.json.decode(options, type=WorkerOptions)
     die_with_parent(decoded.driver_pid)
+    _logs.speak(os.environ)
     facilities = Facilities()
     if decoded.kernels:
         facilities.expect_notebooks()

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from nbflow.core.events import Checkpoint, ErrorInfo
-from nbflow.core.ids import AttemptId
+from nbflow.core.ids import AttemptId, without_credentials
 from nbflow.core.policies import OutputLimit, Timeout
 from nbflow.core.spec import Code
 from nbflow.core.stacks import Stack
@@ -24,6 +24,11 @@ class StoreRef(msgspec.Struct, frozen=True):
 
     url: str
     mark: str
+
+    @property
+    def shown(self) -> str:
+        """The address for messages, without user and password."""
+        return without_credentials(self.url)
 
 
 class AttemptTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,6 +58,10 @@ class AttemptTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     checkpoint: Checkpoint | None = None
     #: Seconds after which the namespace is stored again; see `Policy.checkpoint_s`.
     checkpoint_s: float | None = None
+    #: The flow's name, for dashboards.
+    flow: str = ""
+    #: The W3C trace context of the attempt's span; empty where nobody traces.
+    traceparent: str = ""
     #: The attempt must not begin unless its announcement has been received (`at_most_once`).
     careful: bool = False
     #: Whether somebody listens to what the cells print, so that `Printed` is worth reporting.
@@ -138,6 +147,17 @@ class Sampled(msgspec.Struct, frozen=True, tag=True):
     usage: Usage
 
 
+class KernelPool(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a worker's pool of warm kernels holds, and what it has done so far."""
+
+    #: Kernels that wait to be used.
+    idle: int = 0
+    #: Starts so far: with a kernel that was ready, forked when it was wanted, without the pool.
+    ready: int = 0
+    forked: int = 0
+    ordinary: int = 0
+
+
 class WorkerState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A worker as the cluster sees it."""
 
@@ -159,6 +179,8 @@ class WorkerState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     silent_s: float = 0.0
     #: Whether it takes no new tasks (paused for memory, closing).
     paused: bool = False
+    #: None where it has no kernels, or does not tell.
+    kernels: KernelPool | None = None
 
 
 class Workers(msgspec.Struct, frozen=True, tag=True):

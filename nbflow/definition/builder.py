@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, Self, TypeAlias, overload
 
 from nbflow.core.errors import Problem
-from nbflow.core.policies import Cache, OutputLimit, Policy, Retry, Timeout
+from nbflow.core.policies import Cache, Expected, OutputLimit, Policy, Retry, Timeout
 from nbflow.core.spec import FlowSpec
 from nbflow.definition import preparation
 from nbflow.definition.draft import FlowDraft
@@ -121,6 +121,7 @@ class FlowBuilder:
         effect: Effect | None = None,
         cache: CacheOption = None,
         checkpoint: float | str | None = None,
+        expected: float | str | Expected | None = None,
         inputs: Iterable[str | Path] | str | Path | None = None,
         packages: Iterable[str] | str | None = None,
         kernel: str | None = None,
@@ -165,6 +166,9 @@ class FlowBuilder:
         checkpoint
             Seconds after which its variables are kept at the end of a cell, so that a resumed run
             goes on from there.
+        expected
+            Seconds that an attempt is expected to take, a duration such as ``"10m"``, or an
+            `Expected`; far beyond that, `Run.diagnose` says why. By default as earlier runs took.
         inputs, packages
             Files that it reads, with ``*`` and the like in them, and installed packages: if their
             content or versions change, the node is another one.
@@ -197,6 +201,7 @@ class FlowBuilder:
             effect=effect,
             cache=cache,
             checkpoint=checkpoint,
+            expected=expected,
             inputs=inputs,
             packages=packages,
         )
@@ -225,6 +230,7 @@ class FlowBuilder:
         continue_on_failure: bool | None = None,
         effect: Effect | None = None,
         cache: CacheOption = None,
+        expected: float | str | Expected | None = None,
         inputs: Iterable[str | Path] | str | Path | None = None,
         packages: Iterable[str] | str | None = None,
         **others: Any,
@@ -251,6 +257,7 @@ class FlowBuilder:
             continue_on_failure=continue_on_failure,
             effect=effect,
             cache=cache,
+            expected=expected,
             inputs=inputs,
             packages=packages,
             **others,

@@ -100,6 +100,19 @@ class CacheModel(_Model):
     )
 
 
+class ExpectedModel(_Model):
+    """Expectations in full."""
+
+    seconds: Duration = Field(
+        description='the seconds that an attempt is expected to take, or a duration such as "10m"'
+    )
+    factor: float = Field(
+        default=2.0,
+        ge=1,
+        description="the number of times that, beyond which it counts as stuck, 1 or more",
+    )
+
+
 Retries = Annotated[
     Annotated[Annotated[int, Field(ge=0)], Tag("scalar")] | Annotated[RetryModel, Tag("mapping")],
     Discriminator(_mapping_or_scalar),
@@ -115,6 +128,11 @@ OutputLimit = Annotated[
 ]
 Caching = Annotated[
     Annotated[bool | Duration, Tag("scalar")] | Annotated[CacheModel, Tag("mapping")],
+    Discriminator(_mapping_or_scalar),
+]
+Expecting = Annotated[
+    Annotated[Duration | Literal[False], Tag("scalar")]
+    | Annotated[ExpectedModel, Tag("mapping")],
     Discriminator(_mapping_or_scalar),
 ]
 Names = Annotated[
@@ -167,6 +185,11 @@ class PolicyModel(_Model):
     checkpoint: Duration | Literal[False] | None = Field(
         default=None,
         description='a number of seconds above 0, or a duration such as "30s" or "5m", or false',
+    )
+    expected: Expecting | None = Field(
+        default=None,
+        description='the seconds that an attempt is expected to take, or a duration such as "10m", '
+        "or false, or a mapping with seconds, factor",
     )
     inputs: Names | None = Field(
         default=None,
@@ -344,6 +367,7 @@ _INNER: dict[str, tuple[type[pydantic.BaseModel], str]] = {
     "timeout": (TimeoutModel, "timeout"),
     "output_limit": (OutputLimitModel, "output_limit"),
     "cache": (CacheModel, "cache"),
+    "expected": (ExpectedModel, "expected"),
 }
 
 

@@ -17,6 +17,7 @@ from nbflow.definition.policies import (
     parse_checkpoint,
     parse_cpus,
     parse_effect,
+    parse_expected,
     parse_flag,
     parse_limit,
     parse_memory,
@@ -55,6 +56,7 @@ class NodeOptions:
     effect: Any = None
     cache: Any = None
     checkpoint: Any = None
+    expected: Any = None
     inputs: Any = None
     packages: Any = None
 
@@ -144,6 +146,7 @@ _POLICY_OPTIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "effect": ("effect", parse_effect),
     "cache": ("cache", parse_cache),
     "checkpoint": ("checkpoint_s", parse_checkpoint),
+    "expected": ("expected", parse_expected),
 }
 
 #: Options of notebooks alone, and what a function lacks for them.

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from nbflow.core.policies import Cache, OutputLimit, Retry, Timeout
+from nbflow.core.policies import Cache, Expected, OutputLimit, Retry, Timeout
 from nbflow.definition.durations import parse_duration
 from nbflow.definition.faults import Fault, did_you_mean, sentences, wrong
 from nbflow.definition.sizes import parse_size
@@ -157,6 +157,23 @@ def parse_checkpoint(value: Any) -> float | None:
     if value is False:
         return None
     return parse_duration("checkpoint", value, instead=", or false")
+
+
+def parse_expected(value: Any) -> Expected | None:
+    """Return an expectation from a duration, its mapping form, or itself; false is none."""
+    if isinstance(value, Expected):
+        return value
+    if value is False:
+        return None
+    if not isinstance(value, Mapping):
+        instead = f", or false, or a mapping with {_names(Expected)}"
+        return Expected(parse_duration("expected", value, instead=instead))
+    _refuse_unknown("expected", value, Expected)
+    if value.get("seconds") is None:
+        raise Fault("expected has no seconds", "Write how long the node is expected to run")
+    seconds = parse_duration("expected: seconds", value["seconds"])
+    factor = _numbers("expected", {"factor": value.get("factor")})
+    return _built(Expected, {"seconds": seconds, **factor})
 
 
 def _output_limit(**written: int | None) -> OutputLimit:

@@ -50,6 +50,7 @@ class Desk:
         self._writer = writer
         self._shares_store = surroundings.shares_store
         self._heard = heard
+        self._traceparent = surroundings.traceparent
         self.set_up()
         #: Attempts that the cluster has lost, with what it says: their receipts are looked for.
         self.missing: dict[AttemptId, str] = {}
@@ -68,6 +69,7 @@ class Desk:
             run=self.run,
             shares_store=self._shares_store,
             heard=self._heard,
+            traceparent=self._traceparent,
         )
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nbflow.core.events import FlowChanged
+from nbflow.core.ids import AttemptId
 from nbflow.core.results import Result
 from nbflow.core.resuming import Wish
 from nbflow.ports import ArtifactStore, Cluster, Journal, ResultCache
@@ -27,6 +28,8 @@ class Surroundings:
         Digests the files that a node is declared to read, given their paths and patterns.
     seeds
         Results of the run from which this one was forked, by key.
+    traceparent
+        The W3C trace context that an attempt hands to its kernel; empty where nobody traces.
     """
 
     journal: Journal
@@ -37,6 +40,7 @@ class Surroundings:
     cache: ResultCache | None = None
     digest_of_files: Callable[[Sequence[str]], str] = lambda _: ""
     seeds: Mapping[str, Result] = field(default_factory=dict)
+    traceparent: Callable[[AttemptId], str] = lambda _: ""
 
 
 @dataclass(frozen=True, slots=True)

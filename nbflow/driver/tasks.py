@@ -6,7 +6,7 @@ its outputs into the store, so that the loop need not know the difference.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,6 +44,8 @@ class TaskMaker:
         Whether workers reach the store themselves.
     heard
         Whether somebody listens to what cells print.
+    traceparent
+        As of `Surroundings`.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class TaskMaker:
         run: Run,
         shares_store: bool,
         heard: bool = False,
+        traceparent: Callable[[AttemptId], str] = lambda _: "",
     ) -> None:
         self._output_dir = run.output_dir
         self._nodes = run.graph.nodes
         self._heard = heard
+        self._traceparent = traceparent
         self._store = store
         self._writer = writer
         self._shares_store = shares_store
@@ -99,6 +103,8 @@ class TaskMaker:
             checkpoint_s=node.policy.checkpoint_s,
             careful=node.policy.effect == "at_most_once",
             heard=self._heard,
+            flow=run.graph.spec.name,
+            traceparent=self._traceparent(attempt),
         )
         return None
 

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from nbflow.kernels.answering import ANSWERS
 from nbflow.kernels.family import end_family
 
 #: Longest path of a Unix socket (macOS has the smallest limit, 103).
@@ -67,6 +68,11 @@ class KernelFolder:
     def log(self) -> Path:
         """Where the process writes what does not go through Jupyter's channels."""
         return self.path / "log"
+
+    @property
+    def answers(self) -> Path:
+        """Where a Python kernel writes where its threads stand, if it can."""
+        return self.path / ANSWERS
 
     def log_tail(self) -> str:
         """Return the last lines of the log; empty if there is none any more."""

@@ -53,7 +53,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING or __name__ != "__main__":
-    from nbflow.kernels import bounding, forked, rehearsing
+    from nbflow.kernels import answering, bounding, forked, rehearsing
 else:
 
     def _beside(name: str) -> Any:
@@ -63,7 +63,8 @@ else:
         spec.loader.exec_module(module)
         return module
 
-    bounding, forked, rehearsing = _beside("bounding"), _beside("forked"), _beside("rehearsing")
+    answering, bounding = _beside("answering"), _beside("bounding")
+    forked, rehearsing = _beside("forked"), _beside("rehearsing")
 
 _PACKET_BYTES = 65536
 #: Python's allocator: sizes are multiples of this, up to what the C library is asked for instead.
@@ -132,6 +133,9 @@ def main(descriptor: int, arguments: list[str]) -> None:
         # The numbers of its descriptors belong to something else now, which must not be closed.
         leaving.of_a_kernel(keep=server)
         app.connection_file = forked.await_claim(child.claim, child.environment)
+        # Telemetry: a kernel that cannot do it runs all the same.
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            answering.answer_signal()
         if child.rehearsal is None:
             app.init_connection_file()
         else:

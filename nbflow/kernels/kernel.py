@@ -6,6 +6,7 @@ must await `shutdown`; that is safe at any time and any number of times.
 """
 
 import asyncio
+from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -65,6 +66,11 @@ class Kernel:
     def pid(self) -> int | None:
         """The kernel's process id; None if it does not run on this machine."""
         return getattr(self._provisioner, "pid", None)
+
+    @property
+    def answers(self) -> Path | None:
+        """To where it writes its threads' stacks when asked by a signal; None if it does not."""
+        return self._folder.answers if self._folder.answers.exists() else None
 
     @property
     def _provisioner(self) -> KernelProvisionerBase | None:

@@ -16,7 +16,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
@@ -27,6 +27,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
+from nbflow.kernels.answering import answer_signal
 from nbflow.kernels.birth import HISTORY_OPTION, NO_HISTORY_FILE
 from nbflow.kernels.bounding import bound_output
 from nbflow.kernels.errors import EvaluationFailed, KernelStartFailed, describe_exit
@@ -162,20 +163,19 @@ class _Start:
             raise
         kernel = Kernel(manager, client, info, folder)
         if is_ipykernel(self.spec) and not getattr(manager.provisioner, "warm", False):
-            await self._bound_output(kernel)
+            await self._do_in(kernel, bound_output, "its output is not bounded")
+            await self._do_in(kernel, answer_signal, "no stacks can be taken of it")
         return kernel
 
-    async def _bound_output(self, kernel: Kernel) -> None:
+    async def _do_in(self, kernel: Kernel, action: Callable[[], None], otherwise: str) -> None:
         """Do to a kernel that was not forked what is done to those that are."""
-        namespace = "{'Any': object}"
-        source = inspect.getsource(bound_output)
+        source = inspect.getsource(action)
+        call = f"(exec({source!r}, n), n[{action.__name__!r}]())"
         try:
-            await kernel.evaluate(
-                f"(lambda n: (exec({source!r}, n), n['bound_output']()))({namespace})"
-            )
+            await kernel.evaluate(f"(lambda n: {call})({{'Any': object}})")
         except EvaluationFailed as error:
-            # A version of ipykernel that is made otherwise; its output has no such bound.
-            _log.warning("the output of the kernel %r is not bounded: %s", self.name, error)
+            # A version of ipykernel, or a Python, that is made otherwise.
+            _log.warning("the kernel %r: %s: %s", self.name, otherwise, error)
         except BaseException:
             await kernel.shutdown(grace_s=0)
             raise

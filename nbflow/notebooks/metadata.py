@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import nbformat
 from nbformat import NotebookNode
 from papermill.engines import NotebookExecutionManager
@@ -20,6 +21,8 @@ from papermill.execute import (
     prepare_notebook_metadata,
     remove_error_markers,
 )
+
+from nbflow.core.usage import UsageSum
 
 #: Cells that `mark_error` puts before the failed one.
 MARKERS = 2
@@ -72,6 +75,7 @@ class Metadata(NotebookExecutionManager):  # type: ignore[misc]
         """Mark every cell as pending, and drop what an earlier execution left."""
         for cell in self.nb.cells:
             cell.metadata.pop("execution", None)
+        self.nb.metadata.get("nbflow", {}).pop("usage", None)
         super().notebook_start()
         self._changed(0)
 
@@ -100,6 +104,13 @@ class Metadata(NotebookExecutionManager):  # type: ignore[misc]
         self.nb.metadata.papermill["end_time"] = end.isoformat()
         self.nb.metadata.papermill["duration"] = (end - self.start_time).total_seconds()
         self._changed(len(self.nb.cells))
+
+    def note_usage(self, usage: UsageSum | None) -> None:
+        """Note what the execution has used in all, beside what papermill writes."""
+        if usage is not None:
+            ours = self.nb.metadata.setdefault("nbflow", NotebookNode())
+            ours["usage"] = nbformat.from_dict(msgspec.to_builtins(usage))
+            self._changed(len(self.nb.cells))
 
 
 def prepare(

@@ -148,16 +148,21 @@ def _do_nothing(number: int, frame: FrameType | None) -> None:
 
 
 def _log_to_stderr() -> None:
+    from nbflow import _logs
+
+    # Asked for, the log has the form of all programs of nbflow, also in this file.
+    ours = () if _logs.speak(os.environ) else ((_log, logging.INFO),)
     formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     # Of libraries only what is wrong: Dask tells every connection.
-    for logger, level in ((logging.getLogger(), logging.WARNING), (_log, logging.INFO)):
+    for logger, level in ((logging.getLogger(), logging.WARNING), *ours):
         handler = logging.StreamHandler()
         handler.setFormatter(formatter)
         handler.setLevel(level)
         logger.addHandler(handler)
-    _log.setLevel(logging.INFO)
-    _log.propagate = False
+    if ours:
+        _log.setLevel(logging.INFO)
+        _log.propagate = False
 
 
 if __name__ == "__main__":

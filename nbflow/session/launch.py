@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+from nbflow import _logs
 from nbflow.cluster import DaskCluster
 from nbflow.cluster.connecting import Target
 from nbflow.core import machine
@@ -28,6 +29,7 @@ from nbflow.session.home import Home, driver_name
 from nbflow.session.logbook import FOLDER as LOGS
 from nbflow.session.logbook import LogBook
 from nbflow.session.observers import Observer, Observing
+from nbflow.session.observing import Observation
 from nbflow.session.resuming import seeds_of
 from nbflow.session.telemetry import FILE, Publisher
 
@@ -42,6 +44,8 @@ class Claimed:
         self.run = run
         self.epoch = epoch
         self.resumption = Resumption()
+        #: Who observes it besides those that the launch was made with.
+        self.observation = Observation()
 
 
 class Launch:
@@ -202,6 +206,7 @@ class Launch:
             claimed = await asyncio.wrap_future(self._claimed)
             if claimed is None:
                 return None
+            _logs.now_about(_logs.Subject(run=claimed.run.id))
             with self._lock:
                 self._loop = asyncio.get_running_loop()
                 self.logbook = LogBook(home.runs_folder(claimed.run.id) / LOGS, self._clock)
@@ -209,9 +214,10 @@ class Launch:
                 for stimulus in (*early, *self._early):
                     self._driver.put(stimulus)
             folder = home.runs_folder(claimed.run.id)
+            observers = (*self._observers, *claimed.observation.observers)
             with (
                 Publisher(folder / FILE, self.view, self.change),
-                Observing(self._observers, self.view, self.change),
+                Observing(observers, self.view, self.change),
             ):
                 return await self._driver.drive()
         finally:
@@ -246,6 +252,7 @@ class Launch:
                 cache=home.cache,
                 digest_of_files=lambda patterns: input_digest(patterns, self._files).digest,
                 seeds=seeds_of(home.journal, claimed.run.forked_from),
+                traceparent=claimed.observation.traceparent,
             ),
             resumption=claimed.resumption,
             clock=self._clock,

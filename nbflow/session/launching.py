@@ -33,6 +33,7 @@ from nbflow.session import tenants
 from nbflow.session.fitness import unfit_for
 from nbflow.session.home import Home, driver_name, end_stale_driver, is_dead
 from nbflow.session.launch import Claimed, Launch
+from nbflow.session.observing import observation
 
 if TYPE_CHECKING:
     from nbflow.definition.preparation import Prepared
@@ -117,6 +118,7 @@ def launch(prepare: "Prepare", request: Request) -> tuple[Launch, Home, "Prepare
     try:
         with created(prepare, request, starting.survey) as (home, prepared):
             claimed = claim(home, request.run, time.time)
+            claimed.observation = observation(home, claimed.run, claimed.epoch, request.target)
     except BaseException:
         starting.abort()
         raise
@@ -266,6 +268,7 @@ def resume(
         starting = Launch(target)
         try:
             require_fit(spec, starting.survey(home), embedded=isinstance(target, Embedded))
+            claimed.observation = observation(home, claimed.run, claimed.epoch, target)
         except BaseException:
             starting.abort()
             raise

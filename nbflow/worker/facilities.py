@@ -1,9 +1,11 @@
-"""What all attempts of one worker share: threads for functions, warm kernels for notebooks."""
+"""What all attempts of one worker share: threads, warm kernels, and the prober of both."""
 
 import os
 import sys
 from typing import TYPE_CHECKING
 
+from nbflow.core.attempts import KernelPool
+from nbflow.worker.probing.prober import Prober
 from nbflow.worker.threads import FunctionThreads
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ class Facilities:
 
     def __init__(self) -> None:
         self.threads = FunctionThreads()
+        self.prober = Prober()
         self._pool: WarmPool | None = None
 
     @property
@@ -27,6 +30,14 @@ class Facilities:
             self._pool = WarmPool()
         return self._pool
 
+    @property
+    def kernels(self) -> KernelPool | None:
+        """What the pool of warm kernels has done so far; None before anybody wanted one."""
+        if self._pool is None:
+            return None
+        stats = self._pool.stats()
+        return KernelPool(stats.idle, stats.hits, stats.misses, stats.ordinary)
+
     def expect_notebooks(self) -> None:
         """Have a fork server started, since kernels will soon be wanted."""
         if self.pool is not None:
@@ -36,7 +47,8 @@ class Facilities:
             self.pool.prepare(Birth.of((sys.executable,), (NO_HISTORY_FILE,), env), env, ())
 
     def close(self) -> None:
-        """End idle threads, and all fork servers with their kernels."""
+        """End the prober, idle threads, and all fork servers with their kernels."""
+        self.prober.close()
         self.threads.shutdown(wait=True)
         if self._pool is not None:
             self._pool.close()

@@ -30,9 +30,13 @@ from nbflow.notebooks.errors import InvalidInput, OutputProblem
 from nbflow.notebooks.keeping import keep_value, not_stored
 from nbflow.ports import ArtifactStore
 from nbflow.worker.loading import load_function, load_params
+from nbflow.worker.printing import LivePrinting
+from nbflow.worker.probing.functions import FunctionProbing, FunctionUsage
+from nbflow.worker.probing.prober import Prober
 from nbflow.worker.receipts import with_receipt
 from nbflow.worker.secrets import Secrets, resolve_secrets
 from nbflow.worker.streams import Log, printing_to
+from nbflow.worker.telling import Told
 
 #: The output that a function's return value becomes.
 RESULT = "result"
@@ -48,11 +52,26 @@ async def perform_function(
     *,
     worker_name: str,
     store: ArtifactStore,
+    report: Callable[[Told], None],
     clock: Callable[[], float],
     threads: Executor,
+    prober: Prober | None = None,
 ) -> Outcome:
     """Perform one attempt of a function node; see `nbflow.worker.perform`."""
-    attempt = _FunctionAttempt(task, worker_name, store, clock)
+    loop = asyncio.get_running_loop()
+    printing = LivePrinting(task.id, report, clock=clock, loop=loop) if task.heard else None
+    attempt = _FunctionAttempt(task, worker_name, store, clock, printing)
+    probing = None if prober is None else FunctionProbing(attempt.usage, task.id, prober, report)
+    try:
+        return await _performed(attempt, task, threads)
+    finally:
+        if probing is not None:
+            probing.end()
+        if printing is not None:
+            printing.close()
+
+
+async def _performed(attempt: "_FunctionAttempt", task: AttemptTask, threads: Executor) -> Outcome:
     limit_s = task.timeout.hard if task.timeout.hard is not None else task.timeout.soft
     try:
         async with asyncio.timeout(limit_s):
@@ -78,6 +97,7 @@ class _FunctionAttempt:
         worker_name: str,
         store: ArtifactStore,
         clock: Callable[[], float],
+        printing: LivePrinting | None,
     ) -> None:
         assert isinstance(task.code, FunctionCode)
         self._code = task.code
@@ -86,7 +106,9 @@ class _FunctionAttempt:
         self._store = store
         self._clock = clock
         self._secrets = Secrets()
-        self._log = Log()
+        self._heard = printing.hear if printing is not None else None
+        self._log = Log(heard=self._heard)
+        self.usage = FunctionUsage()
         self._started_at = clock()
 
     async def perform(self, threads: Executor) -> Outcome:
@@ -109,16 +131,18 @@ class _FunctionAttempt:
             status=status,
             started_at=self._started_at,
             ended_at=self._clock(),
+            usage=self.usage.sum(),
             **fields,
         )
         return self._secrets.masked(outcome)
 
     def _call(self) -> Outcome | Awaitable[Any]:
+        self.usage.begin()
         try:
             self._secrets = resolve_secrets(self._task.params, os.environ, self._worker_name)
         except InvalidInput as error:
             return self._uncalled(error)
-        self._log = Log(self._secrets.mask)
+        self._log = Log(self._secrets.mask, heard=self._heard)
         with printing_to(self._log):
             try:
                 function = load_function(self._code, self._store)
@@ -132,7 +156,11 @@ class _FunctionAttempt:
                 result = function(**params)
             except BaseException as error:  # noqa: BLE001 - the user's; told in the outcome
                 return self._raised(error)
-        return result if inspect.isawaitable(result) else self._returned(result)
+        if inspect.isawaitable(result):
+            # What it uses in the worker's loop is nobody's in particular.
+            self.usage.leave_thread()
+            return result
+        return self._returned(result)
 
     def _uncalled(self, error: NbflowError) -> Outcome:
         """Return the outcome of a function that could not be called: it is not to blame."""

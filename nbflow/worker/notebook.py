@@ -49,6 +49,8 @@ from nbflow.ports import ArtifactStore
 from nbflow.worker.checkpoints import Checkpointing
 from nbflow.worker.cores import OwnCores
 from nbflow.worker.printing import Printing
+from nbflow.worker.probing.attending import Attendance
+from nbflow.worker.probing.prober import Prober
 from nbflow.worker.receipts import with_receipt
 from nbflow.worker.secrets import Secrets, holding_secrets, resolve_secrets
 from nbflow.worker.starting import KernelStart
@@ -87,6 +89,7 @@ class NotebookAttempt:
         clock: Callable[[], float],
         stop: StopRequest,
         pool: WarmPool | None,
+        prober: Prober | None = None,
     ) -> None:
         assert isinstance(task.code, NotebookCode)
         self._task = task
@@ -101,6 +104,13 @@ class NotebookAttempt:
         self._secrets = Secrets()
         #: Code that sets the parameters that hold secrets.
         self._hidden = ""
+        self._attendance = Attendance(
+            task.id,
+            prober,
+            report,
+            clock=clock,
+            mask=lambda text: self._secrets.mask.text(text),  # noqa: PLW0108 - of later
+        )
         self._started_at = clock()
         self._began_at = asyncio.get_running_loop().time()
 
@@ -127,6 +137,7 @@ class NotebookAttempt:
         try:
             failure, collected = await self._executed(bench)
             bench.printing.close()
+            bench.metadata.note_usage(self._attendance.sum())
             bench.metadata.notebook_complete()
             failure = _marked(notebook, failure) or _unprinted(bench.printing.problem)
             # Marks move all cells behind them.
@@ -143,7 +154,7 @@ class NotebookAttempt:
             notebook, clock=self._clock, changed=file.changed, important=file.important
         )
         listen = self._report if self._task.heard else None
-        printing = Printing(self._task.id, self._code.papermill, listen)
+        printing = Printing(self._task.id, self._code.papermill, listen, clock=self._clock)
         checkpoints = Checkpointing(
             self._task,
             notebook,
@@ -203,6 +214,7 @@ class NotebookAttempt:
         if isinstance(kernel, Failure):
             bench.notebook.metadata.papermill["exception"] = True
             return kernel, Collected({})
+        self._attendance.begin(kernel, bench.notebook)
         keeper = bench.checkpoints.keeper(kernel)
         run = Execution(
             bench.notebook,
@@ -213,7 +225,7 @@ class NotebookAttempt:
             CellOptions(
                 self._task.output_limit,
                 mask=self._secrets.mask,
-                heard=bench.printing.heard,
+                heard=self._hearing(bench.printing.heard),
                 taken_bytes=earlier.taken_bytes if earlier else 0,
             ),
             self._assignments(bench, kernel),
@@ -243,6 +255,7 @@ class NotebookAttempt:
                     except (KernelDied, EvaluationFailed) as error:
                         failure = run.lost("the outputs could not be captured", error, guard)
         finally:
+            await self._attendance.end()
             await kernel.shutdown()
         outputs = bench.folder / "outputs"
         return failure, collect_emitted(bench.notebook, outputs, self._secrets.mask)
@@ -295,7 +308,20 @@ class NotebookAttempt:
         index = injected_index(bench.notebook)
         return {index: lambda: assign_hidden(kernel, bench.choice, self._hidden)}
 
+    def _hearing(
+        self, heard: Callable[[int, NotebookNode], None] | None
+    ) -> Callable[[int, NotebookNode], None]:
+        """Return what is to be called with each output: a cell that prints is not silent."""
+
+        def hear(index: int, output: NotebookNode) -> None:
+            self._attendance.heard()
+            if heard is not None:
+                heard(index, output)
+
+        return hear
+
     def _told(self, progress: CellProgress) -> None:
+        self._attendance.cell_begins(progress.cell)
         self._report(
             Progress(
                 self._task.id,
@@ -327,6 +353,7 @@ class NotebookAttempt:
             status="stopped" if stopped else "failed" if failure else "succeeded",
             started_at=self._started_at,
             ended_at=self._clock(),
+            usage=self._attendance.sum(),
             reason=failure.reason if failure else None,
             error=failure.error if failure and not stopped else None,
             **fields,

@@ -49,7 +49,8 @@ async def perform(
     scratch
         A folder for temporary files; they are removed again.
     report
-        Receives progress, checkpoints and what cells print, in the event loop's thread.
+        Receives progress, checkpoints, samples, stacks, and what is printed, in the event loop's
+        thread.
     clock
         Seconds since the epoch.
     facilities
@@ -92,7 +93,13 @@ async def _perform(
     try:
         if isinstance(task.code, FunctionCode):
             return await perform_function(
-                task, worker_name=worker_name, store=store, clock=clock, threads=facilities.threads
+                task,
+                worker_name=worker_name,
+                store=store,
+                report=report,
+                clock=clock,
+                threads=facilities.threads,
+                prober=facilities.prober,
             )
         return await _notebook(task, worker_name, store, scratch, report, clock, facilities)
     except Exception as error:  # noqa: BLE001 - told in the outcome, with its traceback
@@ -132,6 +139,7 @@ async def _notebook(
         clock=clock,
         stop=stop,
         pool=facilities.pool,
+        prober=facilities.prober,
     )
     # In a task of its own, which is never cancelled: it ends its kernel and stores what it has.
     work = asyncio.create_task(attempt.perform(), name=f"nbflow-{task.id}")

@@ -1,4 +1,4 @@
-"""What the cells of an attempt print, while they print it: into files, and to who listens.
+"""What an attempt prints, while it prints it: into files, and to who listens.
 
 A file gets everything. Who listens gets the beginning of what each fifth of a second has brought:
 that is telemetry, which must not fill the scheduler, and nobody reads a megabyte a second. What
@@ -6,6 +6,7 @@ either gets is masked, since it is heard behind the mask.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ Stream: TypeAlias = Literal["stdout", "stderr", "result"]
 FLUSH_S = 0.2
 #: Characters that are reported of what one such wait has brought.
 REPORT_LENGTH = 16_000
+#: The "cell" of a function.
+NO_CELL = -1
 
 
 class Printing:
@@ -37,21 +40,25 @@ class Printing:
         worker that does not see them is on another machine.
     report
         Receives what is printed; None if nobody listens.
+    clock
+        Seconds since the epoch.
     """
 
     def __init__(
-        self, attempt: AttemptId, form: PapermillForm, report: Callable[[Printed], None] | None
+        self,
+        attempt: AttemptId,
+        form: PapermillForm,
+        report: Callable[[Printed], None] | None,
+        *,
+        clock: Callable[[], float],
     ) -> None:
-        self._attempt = attempt
+        self._batch = Batch(attempt, clock)
         self._report = report
         self._files: dict[Stream, TextIO] = {}
         #: Why a file lacks something of what was printed; empty if none does.
         self.problem = ""
         self._open("stdout", form.stdout_file)
         self._open("stderr", form.stderr_file)
-        self._waiting: list[tuple[int, Stream, list[str]]] = []
-        self._room = REPORT_LENGTH
-        self._left_out = 0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -91,16 +98,8 @@ class Printing:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
 
     def _note(self, index: int, name: Stream, text: str) -> None:
-        if self._report is None:
-            return
-        kept = text[: self._room]
-        self._room -= len(kept)
-        self._left_out += len(text) - len(kept)
-        if not kept:
-            return
-        if not self._waiting or self._waiting[-1][:2] != (index, name):
-            self._waiting.append((index, name, []))
-        self._waiting[-1][2].append(kept)
+        if self._report is not None:
+            self._batch.add(index, name, text)
 
     def _flush(self) -> None:
         if self._timer is not None:
@@ -108,15 +107,9 @@ class Printing:
             self._timer = None
         for name in tuple(self._files):
             self._do(name, lambda file: file.flush())
-        if self._left_out:
-            pieces = self._waiting[-1][2]
-            start = "" if pieces[-1].endswith("\n") else "\n"
-            note = f"[… {self._left_out:,} characters more; the executed notebook has them]\n"
-            pieces.append(start + note)
-        for index, name, pieces in self._waiting:
+        for printed in self._batch.take():
             assert self._report is not None
-            self._report(Printed(self._attempt, index, name, "".join(pieces)))
-        self._waiting, self._room, self._left_out = [], REPORT_LENGTH, 0
+            self._report(printed)
 
     def _do(self, name: Stream, action: Callable[[TextIO], object]) -> None:
         """Do something with a file, if there is one and it has not failed."""
@@ -137,3 +130,112 @@ class Printing:
             f"what the cells print cannot be written to the file for {name}: {error.strerror}. "
             "Free some space, or name another file"
         )
+
+
+class LivePrinting:
+    """What a function prints, told as it comes. `hear` may be called in any thread.
+
+    Parameters
+    ----------
+    attempt
+        Whose function it is.
+    report
+        Receives what is printed, in the loop.
+    clock
+        Seconds since the epoch.
+    loop
+        Runs now.
+    """
+
+    def __init__(
+        self,
+        attempt: AttemptId,
+        report: Callable[[Printed], None],
+        *,
+        clock: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._report = report
+        self._loop = loop
+        self._batch = Batch(attempt, clock, "the log of the node has more")
+        # Guards the batch, and whether it will be told.
+        self._lock = threading.Lock()
+        self._due = False
+        self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def hear(self, name: Stream, text: str) -> None:
+        """Take in what was printed."""
+        with self._lock:
+            if self._closed:
+                return
+            self._batch.add(NO_CELL, name, text)
+            if self._due:
+                return
+            self._due = True
+        # A function that was given up may print after the end of its worker's loop.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._wait)
+
+    def close(self) -> None:
+        """Tell what is left, and nothing any more. In the loop."""
+        self._flush()
+        with self._lock:
+            self._closed = True
+
+    def _wait(self) -> None:
+        if self._timer is None and self._due:
+            self._timer = self._loop.call_later(FLUSH_S, self._flush)
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        with self._lock:
+            told = self._batch.take()
+            self._due = False
+        for printed in told:
+            self._report(printed)
+
+
+class Batch:
+    """What is printed within a short time, up to a limit."""
+
+    def __init__(
+        self,
+        attempt: AttemptId,
+        clock: Callable[[], float],
+        rest: str = "the executed notebook has them",
+    ) -> None:
+        self._attempt = attempt
+        self._clock = clock
+        #: Where all of it is.
+        self._rest = rest
+        self._waiting: list[tuple[int, Stream, float, list[str]]] = []
+        self._room = REPORT_LENGTH
+        self._left_out = 0
+
+    def add(self, index: int, name: Stream, text: str) -> None:
+        """Add what the cell `index` has printed, as far as there is room."""
+        kept = text[: self._room]
+        self._room -= len(kept)
+        self._left_out += len(text) - len(kept)
+        if not kept:
+            return
+        if not self._waiting or self._waiting[-1][:2] != (index, name):
+            self._waiting.append((index, name, self._clock(), []))
+        self._waiting[-1][3].append(kept)
+
+    def take(self) -> list[Printed]:
+        """Return what has been added, and begin anew."""
+        if self._left_out:
+            pieces = self._waiting[-1][3]
+            start = "" if pieces[-1].endswith("\n") else "\n"
+            note = f"[… {self._left_out:,} characters more; {self._rest}]\n"
+            pieces.append(start + note)
+        told = [
+            Printed(self._attempt, index, name, "".join(pieces), at)
+            for index, name, at, pieces in self._waiting
+        ]
+        self._waiting, self._room, self._left_out = [], REPORT_LENGTH, 0
+        return told

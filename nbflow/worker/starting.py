@@ -93,6 +93,7 @@ class KernelStart:
         attempt = self._task.id
         return {
             **(thread_environment(self._task.cpus) if self._task.cpus else {}),
+            **({"TRACEPARENT": self._task.traceparent} if self._task.traceparent else {}),
             **self._code.env,
             "NBFLOW_RUN": attempt.run,
             "NBFLOW_NODE": attempt.node,

@@ -10,12 +10,14 @@ here that is shared by all attempts, under a lock and counted.
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO, TypeAlias
 
 from nbflow.notebooks.masking import NO_SECRETS, Mask
+
+Stream: TypeAlias = Literal["stdout", "stderr"]
 
 #: Longest log of one attempt, in characters.
 LOG_LIMIT = 1 << 20
@@ -30,19 +32,30 @@ class Log:
         Hides secrets, also those that are printed in pieces.
     limit
         Characters that are kept.
+    heard
+        Called with each piece as it is kept or dropped, masked, in the thread that writes it.
     """
 
-    def __init__(self, mask: Mask = NO_SECRETS, limit: int = LOG_LIMIT) -> None:
+    def __init__(
+        self,
+        mask: Mask = NO_SECRETS,
+        limit: int = LOG_LIMIT,
+        heard: Callable[[Stream, str], None] | None = None,
+    ) -> None:
         self._parts: list[str] = []
         self._room = limit
         self._dropped = 0
         self._masked = mask.stream()
+        self._heard = heard
+        #: To which stream was written last.
+        self._stream: Stream = "stdout"
         # Pieces from two threads must not mix in what the mask holds back.
         self._lock = threading.Lock()
 
-    def write(self, text: str) -> int:
+    def write(self, text: str, stream: Stream = "stdout") -> int:
         """Take `text`, as far as there is room."""
         with self._lock:
+            self._stream = stream
             self._keep(self._masked.feed(text))
         return len(text)
 
@@ -54,6 +67,8 @@ class Log:
         return "".join(self._parts) + note
 
     def _keep(self, text: str) -> None:
+        if text and self._heard is not None:
+            self._heard(self._stream, text)
         kept = text[: self._room]
         if kept:
             self._parts.append(kept)
@@ -79,12 +94,13 @@ def printing_to(log: Log) -> Iterator[None]:
 class _Router:
     """Stands in for a standard stream."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, name: Stream) -> None:
         self.stream = stream
+        self._name: Stream = name
 
     def write(self, text: str) -> int:
         log = _current.get()
-        return self.stream.write(text) if log is None else log.write(text)
+        return self.stream.write(text) if log is None else log.write(text, self._name)
 
     def writelines(self, lines: Any) -> None:
         for line in lines:
@@ -109,8 +125,8 @@ class _Installation:
         with self._lock:
             self._users += 1
             if self._users == 1:
-                sys.stdout = _Router(sys.stdout)
-                sys.stderr = _Router(sys.stderr)
+                sys.stdout = _Router(sys.stdout, "stdout")
+                sys.stderr = _Router(sys.stderr, "stderr")
 
     def leave(self) -> None:
         with self._lock:

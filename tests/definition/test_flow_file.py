@@ -246,8 +246,8 @@ FAULTS = {
         (
             "flow.yaml:5: node 'a': 'retrys' is not a key of a node. Did you mean 'retries'? Known: "
             "retries, timeout, memory, output_limit, cpus, nice, start_timeout, priority, resources, "
-            "continue_on_failure, effect, cache, checkpoint, inputs, packages, notebook, function, "
-            "params, after, outputs, kernel, python, env, cwd"
+            "continue_on_failure, effect, cache, checkpoint, expected, inputs, packages, notebook, "
+            "function, params, after, outputs, kernel, python, env, cwd"
         ),
     ),
     "an unknown key of retries": (
@@ -262,7 +262,7 @@ FAULTS = {
         (
             "flow.yaml:2: 'priorty' is not a key of defaults. Did you mean 'priority'? "
             "Known: retries, timeout, memory, output_limit, cpus, nice, start_timeout, priority, "
-            "resources, continue_on_failure, effect, cache, checkpoint, inputs, packages"
+            "resources, continue_on_failure, effect, cache, checkpoint, expected, inputs, packages"
         ),
     ),
     "an empty node": (

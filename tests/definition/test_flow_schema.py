@@ -59,7 +59,9 @@ VALID = {
             },
             "d": {"notebook": "d.ipynb", "output_limit": "10MB", "cache": True, "checkpoint": 30},
             "e": {"notebook": "e.ipynb", "cache": "7d", "checkpoint": False, "inputs": "data"},
-            "f": {"notebook": "f.ipynb", "cache": 3600.5},
+            "f": {"notebook": "f.ipynb", "cache": 3600.5, "expected": {"seconds": "1h"}},
+            "g": {"notebook": "g.ipynb", "expected": "10m"},
+            "h": {"notebook": "h.ipynb", "expected": False},
             "b": {"function": "module:function", "memory": 1000, "retries": None},
         },
     },
@@ -112,7 +114,7 @@ def test_what_is_no_flow_is_refused_by_the_schema(name, validator):
 def test_every_field_says_what_it_must_be():
     models = [document.FlowModel, document.NodeModel, document.LimitsModel]
     models += [document.RetryModel, document.TimeoutModel, document.OutputLimitModel]
-    models += [document.CacheModel]
+    models += [document.CacheModel, document.ExpectedModel]
     for model in models:
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name} has no description"

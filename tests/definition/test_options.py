@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from nbflow.core.policies import Cache, Limits, OutputLimit, Policy, Retry, Timeout
+from nbflow.core.policies import Cache, Expected, Limits, OutputLimit, Policy, Retry, Timeout
 from nbflow.definition import options
 
 
@@ -53,6 +53,11 @@ from nbflow.definition import options
         ("checkpoint", 30, "checkpoint_s", 30.0),
         ("checkpoint", "5m", "checkpoint_s", 300.0),
         ("checkpoint", False, "checkpoint_s", None),
+        ("expected", 90, "expected", Expected(90)),
+        ("expected", "10m", "expected", Expected(600)),
+        ("expected", {"seconds": "1h", "factor": 3}, "expected", Expected(3600, 3)),
+        ("expected", Expected(5), "expected", Expected(5)),
+        ("expected", False, "expected", None),
     ],
 )
 def test_an_option_sets_its_policy(option, written, field, value):
@@ -121,6 +126,10 @@ def test_an_option_sets_its_policy(option, written, field, value):
         ("cache", {"tll": 2}, "cache has no 'tll'. Did you mean 'ttl'?"),
         ("checkpoint", 0, "checkpoint must be a number of seconds above 0"),
         ("checkpoint", True, "or false, not true"),
+        ("expected", 0, "expected must be a number of seconds above 0"),
+        ("expected", {"factor": 3}, "expected has no seconds"),
+        ("expected", {"seconds": 3, "factor": 0.5}, "factor must be 1 or more"),
+        ("expected", {"second": 3}, "Did you mean 'seconds'"),
         ("priorty", 1, "'priorty' is not a policy. Did you mean 'priority'?"),
     ],
 )

@@ -171,7 +171,7 @@ def test_without_a_wish_nothing_is_different(attempts):
     task = attempts.bench.notebook("import os\nos.environ.get('PYTHONHASHSEED') == '0'", "a = 2")
     _, book = attempts.run(task)
     assert attempts.stored == []
-    assert "nbflow" not in book.metadata
+    assert "checkpoint" not in book.metadata.nbflow
 
 
 CHANGES = {

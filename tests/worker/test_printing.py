@@ -16,6 +16,7 @@ from nbflow.worker.printing import FLUSH_S, REPORT_LENGTH, Printing
 
 NO_FILES = PapermillForm()
 ID = AttemptId("run", "node", 1, 1)
+AT = 7.0
 
 
 def stream(text: str, name: str = "stdout") -> NotebookNode:
@@ -27,7 +28,7 @@ def printed(*pieces, form=NO_FILES, listen=True, wait=False) -> tuple[list[Print
     reports: list[Printed] = []
 
     async def main() -> str:
-        it = Printing(ID, form, reports.append if listen else None)
+        it = Printing(ID, form, reports.append if listen else None, clock=lambda: AT)
         for index, output in pieces:
             it.heard(index, output)
         if wait:
@@ -59,17 +60,17 @@ def test_what_comes_together_is_told_together_and_in_order():
     )
     assert problem == ""
     assert reports == [
-        Printed(ID, 0, "stdout", "a\nb\n"),
-        Printed(ID, 0, "stderr", "c\n"),
-        Printed(ID, 2, "stdout", "d\n"),
-        Printed(ID, 2, "result", "<Figure>\n"),
-        Printed(ID, 3, "stderr", "E: v\nhere\n"),
+        Printed(ID, 0, "stdout", "a\nb\n", AT),
+        Printed(ID, 0, "stderr", "c\n", AT),
+        Printed(ID, 2, "stdout", "d\n", AT),
+        Printed(ID, 2, "result", "<Figure>\n", AT),
+        Printed(ID, 3, "stderr", "E: v\nhere\n", AT),
     ]
 
 
 def test_it_is_told_while_the_cell_runs():
     reports, _ = printed((0, stream("a")), wait=True)
-    assert reports == [Printed(ID, 0, "stdout", "a"), "closed"]
+    assert reports == [Printed(ID, 0, "stdout", "a", AT), "closed"]
 
 
 def test_a_flood_is_cut_for_who_listens_and_not_in_the_file(tmp_path):
@@ -104,7 +105,7 @@ def test_files_get_their_streams_and_half_characters(tmp_path):
 def test_nobody_who_wants_to_know_costs_nothing(tmp_path):
     async def main() -> None:
         elsewhere = PapermillForm(stdout_file=str(tmp_path / "made by nobody"))
-        it = Printing(ID, elsewhere, None)
+        it = Printing(ID, elsewhere, None, clock=lambda: AT)
         assert it.heard is None
         it.close()
         assert it.problem == ""
