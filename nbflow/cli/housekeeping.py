@@ -161,7 +161,7 @@ def export(*, run: str, file: Path, home: Path | None) -> None:
     It holds the run's records, and all that they refer to. A run that is not over is written as
     far as it has got.
     """
-    from nbflow.cli.text import size
+    from nbflow.drawing.words import size
     from nbflow.session.archives import write_archive
     from nbflow.session.home import Home
 
@@ -190,7 +190,8 @@ def import_(*, file: Path, run_id: str | None, home: Path | None) -> None:
 
 
 def _cleaning_lines(cleaning: "Cleaning", *, dry_run: bool) -> Iterator[str]:
-    from nbflow.cli.text import size, table, when
+    from nbflow.cli.text import table, when
+    from nbflow.drawing.words import size
 
     now = time.time()
     if dry_run and cleaning.removals:
@@ -237,7 +238,7 @@ def _cleaning_document(cleaning: "Cleaning", *, dry_run: bool) -> dict[str, Any]
 
 
 def _verification_lines(found: "Verification") -> Iterator[str]:
-    from nbflow.cli.text import size
+    from nbflow.drawing.words import size
 
     for each in found.findings:
         yield f"{_where(each)}: {each.what}"

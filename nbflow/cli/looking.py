@@ -1,4 +1,4 @@
-"""Commands that look at runs and change nothing: ``runs``, ``show``, ``events``, ``logs``."""
+"""Commands that look at runs and change nothing: ``runs``, ``show``, ``events``."""
 
 import json
 import sys
@@ -94,26 +94,6 @@ def events(*, run: str, follow: bool, home: Path | None, as_json: bool) -> None:
     records = _followed(handle) if follow else iter(handle.events())
     for record in records:
         print(json.dumps(event_document(record)) if as_json else event_line(record), flush=follow)
-
-
-@click.command(epilog=examples("nbflow logs sales-20260201 train"))
-@run_argument
-@click.argument("node", metavar="NODE")
-@home_option
-def logs(*, run: str, node: str, home: Path | None) -> None:
-    """Print what a node of a run has printed, cell by cell.
-
-    Of a node that runs, what its notebook had when it was saved last.
-    """
-    from nbflow.definition.faults import did_you_mean, listed
-    from nbflow.session import attach
-
-    handle = attach(run, home=home)
-    if node not in list(handle):
-        near = did_you_mean(node, handle) or f"It has: {listed(handle)}"
-        raise click.UsageError(f"run {handle.id} has no node {node!r}. {near}")
-    # Not `print`: click leaves out the colours of tracebacks where there is no terminal.
-    click.echo(handle[node].logs, nl=False)
 
 
 def _summary_document(summary: "RunSummary", now: float) -> dict[str, Any]:

@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nbflow.cli.paths import is_stream
-from nbflow.cli.text import near_path, size, value_text, wrapped
+from nbflow.cli.text import near_path, wrapped
 from nbflow.core.reuse import cache_statistics
 from nbflow.core.run import NodeRun
 from nbflow.core.spec import NotebookCode
 from nbflow.core.states import NodeState, RunStatus
 from nbflow.core.view import RunView
 from nbflow.drawing.look import NODE_LOOKS, RUN_LOOKS
-from nbflow.drawing.words import duration, one_line, plural
+from nbflow.drawing.values import value_text
+from nbflow.drawing.words import duration, one_line, plural, size
 from nbflow.session.document import status_of
 from nbflow.session.watching import how_to_resume
 

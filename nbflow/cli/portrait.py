@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from nbflow.cli.outcome import cache_lines, headline, reason_text
-from nbflow.cli.text import ago, local_time, near_path, value_text, wrapped
+from nbflow.cli.text import ago, near_path, wrapped
 from nbflow.core.states import RUN_ENDED, NodeState, RunStatus
 from nbflow.core.view import RunView
 from nbflow.drawing.lines import NodeLine, node_line
 from nbflow.drawing.look import NODE_LOOKS
-from nbflow.drawing.words import duration, one_line
+from nbflow.drawing.values import value_text
+from nbflow.drawing.words import duration, local_time, one_line
 from nbflow.session.document import executed_notebook, status_of
 from nbflow.session.watching import how_to_resume
 

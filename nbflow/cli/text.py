@@ -1,7 +1,6 @@
-"""Plain text for terminals: tables, times, sizes, paths, values. And JSON for programs."""
+"""Plain text for terminals: tables, times, paths. And JSON for programs."""
 
 import json
-import math
 import os
 import textwrap
 from collections.abc import Sequence
@@ -9,14 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nbflow.core.values import Artifact, Binding, Fields, Inline, Items, Secret, SecretText
-from nbflow.drawing.words import duration, one_line
+from nbflow.drawing.words import duration, local_time
 
 _DAY_S = 24 * 60 * 60
-#: A kilobyte, as sizes of files are told.
-_KILO = 1000
-_UNITS = ("B", "kB", "MB", "GB", "TB")
-_VALUE_LENGTH = 60
 _WIDTH = 80
 
 
@@ -46,11 +40,6 @@ def wrapped(text: str, indent: str = "") -> list[str]:
     )
 
 
-def local_time(at: float) -> str:
-    """Return a time (seconds since the epoch) to the second, in the local zone."""
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
 def utc_time(at: float) -> str:
     """Return a time (seconds since the epoch) as JSON documents hold it: ISO 8601 in UTC."""
     return datetime.fromtimestamp(at, UTC).isoformat()
@@ -68,38 +57,8 @@ def when(at: float, now: float) -> str:
     return stamp[:16] if now - at > _DAY_S else f"{stamp[11:16]}, {ago(at, now)}"
 
 
-def size(size_bytes: int) -> str:
-    """Return a size, roughly.
-
-    >>> size(512), size(123_456), size(7_800_000)
-    ('512 B', '123 kB', '7.8 MB')
-    """
-    if size_bytes < _KILO:
-        return f"{size_bytes} B"
-    power = min(len(_UNITS) - 1, int(math.log(size_bytes, _KILO)))
-    return f"{size_bytes / _KILO**power:.3g} {_UNITS[power]}"
-
-
 def near_path(path: str | os.PathLike[str]) -> str:
     """Return a path as seen from the current folder, if it lies in it."""
     absolute = Path(path).absolute()
     here = Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
-
-
-def value_text(value: Binding) -> str:
-    """Return a value in a few words: small JSON as it is, else its type, preview and size."""
-    match value:
-        case Inline(plain):
-            return one_line(json.dumps(plain, ensure_ascii=False), _VALUE_LENGTH)
-        case Artifact():
-            about = f"{value.type_name or value.kind} {one_line(value.preview, _VALUE_LENGTH)}"
-            return f"{about.rstrip()} ({size(value.size_bytes)})"
-        case Items(items):
-            return f"list of {len(items)}"
-        case Fields(fields):
-            return one_line(f"mapping of {', '.join(fields)}", _VALUE_LENGTH)
-        case Secret() | SecretText():
-            return one_line(str(value), _VALUE_LENGTH)
-        case _:
-            raise AssertionError(f"{value} is not resolved")

@@ -1,15 +1,20 @@
-"""Small texts for people: durations, counts, and foreign text made safe for one line.
+"""Small texts for people: durations, sizes, counts, and foreign text made safe for one line.
 
 Node names, cell descriptions and error messages come from other people's notebooks. They may
 hold line breaks, terminal escapes or text-direction tricks, none of which may reach a screen.
 """
 
+import math
 import re
 import unicodedata
+from datetime import datetime
 
 _MINUTE_S = 60
 _HOUR_S = 60 * _MINUTE_S
 _DAY_S = 24 * _HOUR_S
+#: A kilobyte, as sizes of files are told.
+_KILO = 1000
+_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 #: CSI and OSC sequences whole, so that no ``[31m`` is left when their escape character goes.
 _TERMINAL_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
@@ -31,6 +36,23 @@ def duration(seconds: float) -> str:
     if whole < _DAY_S:
         return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S:02d} min"
     return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"
+
+
+def size(size_bytes: float) -> str:
+    """Return a size, roughly.
+
+    >>> size(512), size(123_456), size(7_800_000)
+    ('512 B', '123 kB', '7.8 MB')
+    """
+    if size_bytes < _KILO:
+        return f"{size_bytes:.0f} B"
+    power = min(len(_UNITS) - 1, int(math.log(size_bytes, _KILO)))
+    return f"{size_bytes / _KILO**power:.3g} {_UNITS[power]}"
+
+
+def local_time(at: float) -> str:
+    """Return a time (seconds since the epoch) to the second, in the local zone."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def one_line(text: str, limit: int = 200) -> str:

@@ -8,7 +8,7 @@ which nothing paints over, may be higher than the terminal; it tells reasons to 
 Only `Text` is used, never markup: names and messages are foreign, and may hold brackets.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.constrain import Constrain
@@ -16,16 +16,21 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from nbflow.core.findings import Diagnosis, Finding
 from nbflow.core.states import NodeState
 from nbflow.core.view import RunView
 from nbflow.drawing.lines import REASON_LENGTH, URGENCY, NodeLine, finished, node_line, shown_status
 from nbflow.drawing.look import NODE_LOOKS, RUN_LOOKS
 from nbflow.drawing.words import duration, one_line
+from nbflow.panels.top_rows import latest, time_left, used_text
 
 #: Most failures that are listed while a run goes on, and at its end.
 _LIVE_FAILURES, _FINAL_FAILURES = 5, 30
 _SHOWN_LIVE = (NodeState.RUNNING, NodeState.BACKING_OFF, NodeState.IN_DOUBT)
 _TROUBLE = frozenset({NodeState.FAILED, NodeState.BACKING_OFF, NodeState.IN_DOUBT})
+#: States of nodes that have a row only if they are stuck.
+_NOT_BEGUN = frozenset({NodeState.QUEUED, NodeState.READY, NodeState.WAITING})
+_STUCK_STYLE = "bold yellow"
 #: Widths in terminal cells.
 _BAR_WIDTHS, _CELLS_BAR_WIDTH, _NAME_WIDTH = (30, 10), 12, 32
 #: Cells left free at the right. A terminal echoes Ctrl-C as ``^C`` after the last line; if that
@@ -33,10 +38,18 @@ _BAR_WIDTHS, _CELLS_BAR_WIDTH, _NAME_WIDTH = (30, 10), 12, 32
 _MARGIN = 3
 #: Lines that are not rows: header, overall bar, what does not fit, and one to spare.
 _FIXED_LINES = 4
+#: The narrowest terminal that has room for what nodes use.
+_USED_WIDTH = 72
 
 
 def frame(
-    view: RunView, size: ConsoleDimensions, now: float, elapsed_s: float, *, last: bool
+    view: RunView,
+    size: ConsoleDimensions,
+    now: float,
+    elapsed_s: float,
+    *,
+    last: bool,
+    diagnosis: Diagnosis | None = None,
 ) -> RenderableType:
     """Return one frame, not higher than the terminal unless it is the last.
 
@@ -52,16 +65,24 @@ def frame(
         Seconds that the run has been watched.
     last
         Whether this frame stays on the screen: all failures then, and nothing of what runs.
+    diagnosis
+        What is wrong with the run, as far as it is known: what is stuck says why.
     """
     width = max(1, size.width - _MARGIN)
-    parts: list[RenderableType] = [_header(view, elapsed_s), _overall(view, width)]
+    parts: list[RenderableType] = [_header(view, elapsed_s, diagnosis), _overall(view, width)]
     if last:
         names = _failed(view)[:_FINAL_FAILURES]
         rows = _reasons([node_line(view, name, now, REASON_LENGTH) for name in names])
         hidden = _hidden(view, names, NodeState.FAILED)
     else:
-        names = _live_names(view, max(1, size.height - _FIXED_LINES))
-        rows = _rows([node_line(view, name, now) for name in names])
+        stuck = _stuck(diagnosis)
+        of_all = _of_all(stuck)
+        parts += of_all
+        room = max(1, size.height - _FIXED_LINES - len(of_all))
+        names = _live_names(view, room, stuck)
+        used = [used_text(latest(view, name)) for name in names]
+        lines = [node_line(view, name, now) for name in names]
+        rows = _rows(lines, used if width >= _USED_WIDTH else [""] * len(names), stuck)
         hidden = _hidden(view, names, *_SHOWN_LIVE, NodeState.FAILED)
     if names:
         parts.append(rows)
@@ -73,13 +94,24 @@ def frame(
 # --- which nodes ------------------------------------------------------------------------------
 
 
-def _live_names(view: RunView, room: int) -> list[str]:
-    """Choose the rows of a frame: the latest failures, then what runs or waits for a retry."""
+def _live_names(view: RunView, room: int, stuck: Mapping[str, Finding]) -> list[str]:
+    """Choose the rows of a frame: the latest failures, then what is stuck, runs, or is to retry."""
     nodes = view.run.nodes
     busy = [name for name in view.run.graph.nodes if nodes[name].state in _SHOWN_LIVE]
+    waiting = [name for name in stuck if name in nodes and nodes[name].state in _NOT_BEGUN]
+    busy = [*waiting, *sorted(busy, key=lambda name: name not in stuck)]
     failed = sorted(_failed(view), key=lambda name: nodes[name].ended_at or 0.0)
     kept = failed[-min(_LIVE_FAILURES, max(1, room - len(busy))) :]
     return [*kept, *busy][:room]
+
+
+def _stuck(diagnosis: Diagnosis | None) -> dict[str, Finding]:
+    """Return the first finding of each node that is stuck; an empty name is the whole run."""
+    found: dict[str, Finding] = {}
+    for finding in diagnosis.findings if diagnosis else ():
+        if finding.severity == "stuck":
+            found.setdefault(finding.node, finding)
+    return found
 
 
 def _failed(view: RunView) -> list[str]:
@@ -101,13 +133,15 @@ def _hidden(view: RunView, names: list[str], *counted: NodeState) -> str:
 # --- how they look ----------------------------------------------------------------------------
 
 
-def _header(view: RunView, elapsed_s: float) -> Text:
+def _header(view: RunView, elapsed_s: float, diagnosis: Diagnosis | None) -> Text:
     look = RUN_LOOKS[shown_status(view)]
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(f"{look.glyph} {one_line(view.run.graph.spec.name)}", style=f"bold {look.rich}")
     text.append(f"  {one_line(view.run.id)}  ", style="dim")
     text.append(look.word, style=look.rich)
     text.append(f"  {duration(elapsed_s)}")
+    if diagnosis is not None and diagnosis.remaining is not None:
+        text.append(f"  {time_left(diagnosis.remaining)}")
     if view.dashboard:
         text.append(f"  {one_line(view.dashboard)}", style="dim")
     return text
@@ -163,15 +197,26 @@ def _in_glyphs(view: RunView) -> Iterator[tuple[str, str]]:
         yield f"{glyph} {number:,}", styles[glyph]
 
 
-def _rows(lines: list[NodeLine]) -> Table:
+def _of_all(stuck: Mapping[str, Finding]) -> list[Text]:
+    """Say what holds up the whole run."""
+    finding = stuck.get("")
+    if finding is None:
+        return []
+    text = f"! {one_line(finding.summary, 400)}"
+    return [Text(text, style=_STUCK_STYLE, no_wrap=True, overflow="ellipsis")]
+
+
+def _rows(lines: list[NodeLine], used: list[str], stuck: Mapping[str, Finding]) -> Table:
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(width=1)
     grid.add_column(no_wrap=True, overflow="ellipsis", max_width=_NAME_WIDTH)
     grid.add_column(width=_CELLS_BAR_WIDTH)
     grid.add_column(no_wrap=True, justify="right")
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    if any(used):
+        grid.add_column(no_wrap=True, justify="right")
     grid.add_column(no_wrap=True, justify="right")
-    for line in lines:
+    for line, its_use in zip(lines, used, strict=True):
         look = NODE_LOOKS[line.state]
         bar: ProgressBar | Text = Text("")
         if line.total:
@@ -181,10 +226,17 @@ def _rows(lines: list[NodeLine]) -> Table:
             Text(line.name),
             bar,
             Text(f"{line.done}/{line.total}" if line.total else ""),
-            Text(line.note, style=look.rich if line.state in _TROUBLE else "dim"),
+            _note(line, stuck.get(line.name)),
+            *([Text(its_use, style="dim")] if any(used) else []),
             Text("" if line.elapsed_s is None else duration(line.elapsed_s)),
         )
     return grid
+
+
+def _note(line: NodeLine, finding: Finding | None) -> Text:
+    if finding is not None:
+        return Text(f"! {one_line(finding.summary, 400)}", style=_STUCK_STYLE)
+    return Text(line.note, style=NODE_LOOKS[line.state].rich if line.state in _TROUBLE else "dim")
 
 
 def _reasons(lines: list[NodeLine]) -> Table:

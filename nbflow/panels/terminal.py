@@ -6,17 +6,19 @@ driven, `stop` after: what had ended by `start` counts as done earlier, and `sto
 up to the last view, whatever the thread had got to. A run that has been let go without an end is
 told as interrupted.
 
-What a live display paints is `nbflow.panels.frame`'s.
+What a live display paints is `nbflow.panels.frame`'s. Where somebody can tell why a node is stuck,
+both say so: the display as long as it lasts, the lines once.
 """
 
 import os
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self, TextIO
 
+from nbflow.core.findings import Diagnosis
 from nbflow.core.states import RUN_ENDED
 from nbflow.core.view import RunView
 from nbflow.drawing.lines import done_earlier, shown_status
@@ -24,15 +26,19 @@ from nbflow.drawing.look import NODE_LOOKS, RUN_LOOKS
 from nbflow.drawing.news import News
 from nbflow.drawing.watch import ViewSource, WaitChanged, Watcher
 from nbflow.drawing.words import duration, one_line, plural
+from nbflow.panels.diagnosed import Diagnosed
 
 if TYPE_CHECKING:
     # rich is loaded when a live display starts, not when a command line does.
+    from rich.console import ConsoleDimensions, RenderableType
     from rich.live import Live
 
 #: A terminal is painted at most 8 times a second, and at least twice, so that clocks move.
 _FRAME_S, _IDLE_S = 0.125, 0.5
 #: Lines come in batches, so that a fast run does not spend its time in flushing.
 _BATCH_S = 0.2
+#: What takes no longer than this needs no diagnosis, in seconds; and how often there is one then.
+_PATIENCE_S, _DIAGNOSED_EVERY_S = 3.0, 2.0
 
 
 class ProgressDisplay(ABC):
@@ -44,10 +50,16 @@ class ProgressDisplay(ABC):
         As for `progress_display`.
     clock
         Gives the time in seconds since the epoch.
+    diagnose
+        As for `progress_display`.
     """
 
-    #: How often the run is looked at while it changes, in seconds.
+    #: How often the run is looked at while it changes, and while it does not, in seconds.
     _interval_s: ClassVar[float]
+    _idle_s: ClassVar[float] = _IDLE_S
+    #: How often it is diagnosed, and after which time first, in seconds.
+    _diagnosed_every_s: ClassVar[float] = _DIAGNOSED_EVERY_S
+    _diagnosed_after_s: ClassVar[float] = _PATIENCE_S
     #: Name of the thread that looks.
     _thread: ClassVar[str]
 
@@ -57,17 +69,21 @@ class ProgressDisplay(ABC):
         wait_changed: WaitChanged,
         out: TextIO | None = None,
         clock: Callable[[], float] = time.time,
+        diagnose: Callable[[], Diagnosis] | None = None,
     ) -> None:
         self._view = view
         self._out = sys.stderr if out is None else out
         self._clock = clock
         self._began_at = 0.0
+        self._diagnosed = Diagnosed(
+            diagnose, clock, every_s=self._diagnosed_every_s, after_s=self._diagnosed_after_s
+        )
         self._watcher = Watcher(
             view,
             wait_changed,
             self._show,
             interval_s=self._interval_s,
-            idle_s=_IDLE_S,
+            idle_s=self._idle_s,
             name=self._thread,
         )
 
@@ -104,7 +120,10 @@ class ProgressDisplay(ABC):
 
 
 def progress_display(
-    view: ViewSource, wait_changed: WaitChanged, out: TextIO | None = None
+    view: ViewSource,
+    wait_changed: WaitChanged,
+    out: TextIO | None = None,
+    diagnose: Callable[[], Diagnosis] | None = None,
 ) -> ProgressDisplay:
     """Return the display that suits a stream.
 
@@ -116,11 +135,12 @@ def progress_display(
         Blocks until the run has changed, at most so many seconds.
     out
         Where to write; standard error by default.
+    diagnose
+        Says what is wrong with the run as it stands; called from another thread.
     """
     stream = sys.stderr if out is None else out
-    if _can_animate(stream):
-        return TerminalProgress(view, wait_changed, stream)
-    return LineProgress(view, wait_changed, stream)
+    kind = TerminalProgress if can_animate(stream) else LineProgress
+    return kind(view, wait_changed, stream, diagnose=diagnose)
 
 
 class LineProgress(ProgressDisplay):
@@ -129,6 +149,8 @@ class LineProgress(ProgressDisplay):
     _interval_s = _BATCH_S
     _thread = "nbflow-lines"
     _news: News | None = None
+    #: Findings that have been told: their nodes and kinds.
+    _told: frozenset[tuple[str, str]] = frozenset()
 
     def start(self) -> None:
         """Say which run this is, and begin to tell what happens."""
@@ -151,7 +173,18 @@ class LineProgress(ProgressDisplay):
 
     def _show(self, view: RunView) -> None:
         assert self._news is not None, "start() makes it before the thread"
-        self._write(self._news.since(view, self._clock()))
+        self._write([*self._news.since(view, self._clock()), *self._stuck(view)])
+
+    def _stuck(self, view: RunView) -> Iterator[str]:
+        """Yield what is stuck, as far as it has not been told yet."""
+        diagnosis = None if view.run.status in RUN_ENDED else self._diagnosed.latest()
+        for finding in diagnosis.findings if diagnosis else ():
+            told = (finding.node, str(finding.kind))
+            if finding.severity == "stuck" and told not in self._told:
+                self._told |= {told}
+                what = one_line(finding.summary, 400).rstrip(".")
+                step = f". Next: {one_line(finding.suggestions[0])}" if finding.suggestions else ""
+                yield f"{one_line(finding.node) or 'run'}: {finding.kind}: {what}{step}"
 
     def _write(self, lines: list[str]) -> None:
         if not lines:
@@ -200,17 +233,24 @@ class TerminalProgress(ProgressDisplay):
             raise self._watcher.error
 
     def _show(self, view: RunView, *, last: bool = False) -> None:
-        from nbflow.panels.frame import frame  # lazy: it loads rich
-
         assert self._live is not None, "start() makes it before the thread"
-        now = self._clock()
-        elapsed_s = _elapsed_s(view, self._began_at, now)
-        picture = frame(view, self._live.console.size, now, elapsed_s, last=last)
+        picture = self._frame(view, self._live.console.size, self._clock(), last=last)
         # The last one is painted by `Live.stop`, which alone does not cut it to the terminal.
         self._live.update(picture, refresh=not last)
 
+    def _frame(
+        self, view: RunView, size: "ConsoleDimensions", now: float, *, last: bool
+    ) -> "RenderableType":
+        """Return what is to be painted."""
+        from nbflow.panels.frame import frame  # lazy: it loads rich
 
-def _can_animate(stream: TextIO) -> bool:
+        elapsed_s = _elapsed_s(view, self._began_at, now)
+        diagnosis = None if last else self._diagnosed.latest()
+        return frame(view, size, now, elapsed_s, last=last, diagnosis=diagnosis)
+
+
+def can_animate(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that can be painted."""
     encoding = getattr(stream, "encoding", None) or ""
     return (
         stream.isatty() and os.environ.get("TERM") != "dumb" and encoding.lower().startswith("utf")

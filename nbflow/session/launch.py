@@ -31,6 +31,8 @@ from nbflow.session.logbook import LogBook
 from nbflow.session.observers import Observer, Observing
 from nbflow.session.observing import Observation
 from nbflow.session.resuming import seeds_of
+from nbflow.session.samples import FILE as SAMPLES
+from nbflow.session.samples import write_samples
 from nbflow.session.telemetry import FILE, Publisher
 
 #: How often it is made sure that no change was missed, in seconds.
@@ -206,24 +208,29 @@ class Launch:
             claimed = await asyncio.wrap_future(self._claimed)
             if claimed is None:
                 return None
-            _logs.now_about(_logs.Subject(run=claimed.run.id))
+            return await self._drive_run(home, claimed, early)
+        finally:
+            await self._cluster.close()
+
+    async def _drive_run(self, home: Home, claimed: Claimed, early: list[Report]) -> machine.Run:
+        """Drive the run, with all who look at it."""
+        _logs.now_about(_logs.Subject(run=claimed.run.id))
+        folder = home.runs_folder(claimed.run.id)
+        observers = (*self._observers, *claimed.observation.observers)
+        with LogBook(folder / LOGS, self._clock) as self.logbook:
             with self._lock:
                 self._loop = asyncio.get_running_loop()
-                self.logbook = LogBook(home.runs_folder(claimed.run.id) / LOGS, self._clock)
-                self._driver = self._make_driver(home, claimed)
+                self._driver = driver = self._make_driver(home, claimed)
                 for stimulus in (*early, *self._early):
-                    self._driver.put(stimulus)
-            folder = home.runs_folder(claimed.run.id)
-            observers = (*self._observers, *claimed.observation.observers)
+                    driver.put(stimulus)
             with (
                 Publisher(folder / FILE, self.view, self.change),
                 Observing(observers, self.view, self.change),
             ):
-                return await self._driver.drive()
-        finally:
-            await self._cluster.close()
-            if self.logbook is not None:
-                self.logbook.close()
+                try:
+                    return await driver.drive()
+                finally:
+                    write_samples(folder / SAMPLES, driver.telemetry.usage)
 
     def _hear(self, report: Report, early: list[Report]) -> None:
         if self._driver is None:

@@ -5,8 +5,8 @@ for each line that was printed. A file that has grown to `ROTATE_BYTES` becomes 
 one, in place of an earlier old one; so a node has twice that much room, and what goes is what it
 printed first.
 
-Only the process that drives the run writes (`nbflow.session.logbook`). It appends whole lines, but a
-disk that fills up, or a kill, may leave a torn one, and a reader may come in the midst of a
+Only the process that drives the run writes (`nbflow.session.logbook`). It appends whole lines, but
+a disk that fills up, or a kill, may leave a torn one, and a reader may come in the midst of a
 write. So a reader takes nothing beyond the last line break, and leaves out what is no line; whoever
 goes on writing a file begins on a new line.
 
@@ -142,6 +142,8 @@ class Follower:
         )
 
     def _fresh_of(self, stem: str) -> Iterator[LogLine]:
+        if self._is_told(stem):
+            return
         with ExitStack() as opened:
             files = _opened(self._folder, stem, opened)
             if not files:
@@ -154,6 +156,17 @@ class Follower:
                     yield from _whole_lines(file)
             latest = files[-1]
             self._places[stem] = _Place(_inode(latest), latest.tell())
+
+    def _is_told(self, stem: str) -> bool:
+        """Whether a node's file is as it was; of a large run's, most are."""
+        place = self._places.get(stem)
+        if place is None:
+            return False
+        try:
+            found = os.stat(self._folder / f"{stem}{_SUFFIX}")  # noqa: PTH116 - as above
+        except _ABSENT:
+            return False
+        return found.st_ino == place.inode and found.st_size <= place.offset
 
 
 class _Place(NamedTuple):

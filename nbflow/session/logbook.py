@@ -1,17 +1,17 @@
 """The log book of a run: what its nodes print, line by line, while they print it.
 
-Pieces arrive in the thread that drives the run, which must wait for nobody: `hear` puts them into a
-queue and returns. A thread of the book's own makes lines of them, keeps the last ones of each node in
-memory, and appends them to the files of `nbflow.session.log_files`, where other processes read
-them. If that thread falls behind, because the disk is slow, what comes meanwhile is left out, and a
-note stands in its place.
+Pieces arrive in the thread that drives the run, which must wait for nobody: `hear` puts them into
+a queue and returns. A thread of the book's own makes lines of them, keeps the last ones of each
+node in memory, and appends them to the files of `nbflow.session.log_files`, where other processes
+read them. If that thread falls behind, because the disk is slow, what comes meanwhile is left out,
+and a note stands in its place.
 
-A line that has no end yet is kept back, at most `_PATIENCE_S`; then it is told as far as it has got,
-and what follows is a line of its own. Of what a carriage return has overwritten (a progress bar), only
-the last is told.
+A line that has no end yet is kept back, at most `_PATIENCE_S`; then it is told as far as it has
+got, and what follows is a line of its own. Of what a carriage return has overwritten (a progress
+bar), only the last is told.
 
-This is telemetry. A disk that is full or broken ends the files with one warning; the memory, and the
-run, go on.
+This is telemetry. A disk that is full or broken ends the files with one warning; the memory, and
+the run, go on.
 """
 
 import logging
@@ -41,8 +41,8 @@ __all__ = ["FOLDER", "Follower", "LogBook", "LogLine", "read_lines"]
 
 _log = logging.getLogger(__name__)
 
-#: Pieces that may wait; five a second come from one node, of some kilobytes each.
-_QUEUE = 1_000
+#: Characters that may wait; and what a piece counts for besides its text.
+_WAITING, _PIECE = 4_000_000, 100
 #: How long a line may stay without an end, in seconds.
 _PATIENCE_S = 1.0
 #: Characters after which a line is told, whether or not it has ended.
@@ -67,10 +67,11 @@ class LogBook:
     def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
         self._folder = folder
         self._clock = clock
-        self._queue: deque[Printed] = deque()
+        self._queue: list[Printed] = []
+        self._waiting = 0
         self._left_out: Counter[str] = Counter()
         self._closing = False
-        #: Guards the three above.
+        #: Guards the four above.
         self._wake = threading.Condition()
         self._pages: OrderedDict[str, _Page] = OrderedDict()
         #: Guards the pages, which any thread may read.
@@ -96,8 +97,9 @@ class LogBook:
         with self._wake:
             if self._closing:
                 return
-            if len(self._queue) < _QUEUE:
+            if self._waiting < _WAITING:
                 self._queue.append(printed)
+                self._waiting += len(printed.text) + _PIECE
                 self._wake.notify()
             else:
                 self._left_out[printed.id.node] += 1
@@ -110,8 +112,10 @@ class LogBook:
         with self._lock:
             page = self._pages.get(node)
             lines = () if page is None else page.shown
-        if not lines:
-            lines = read_lines(self._folder, node, count)
+            has_more = page is None or page.has_dropped
+        if has_more and len(lines) < count:
+            stored = read_lines(self._folder, node, count)
+            lines = max(lines, stored, key=len)
         return lines[-count:] if count > 0 else ()
 
     def close(self) -> None:
@@ -139,9 +143,8 @@ class LogBook:
                 lambda: self._queue or self._closing,
                 _PATIENCE_S / 2 if self._has_open_lines() else None,
             )
-            pieces, left_out = list(self._queue), self._left_out
-            self._queue.clear()
-            self._left_out = Counter()
+            pieces, left_out = self._queue, self._left_out
+            self._queue, self._waiting, self._left_out = [], 0, Counter()
             return pieces, left_out, self._closing
 
     def _has_open_lines(self) -> bool:
@@ -218,11 +221,15 @@ class _Page:
         self._node = node
         self._lines: deque[LogLine] = deque(maxlen=_LINES)
         self._characters = 0
+        #: Whether there were more lines than there is room for.
+        self.has_dropped = False
         #: The line that has no end yet.
         self._unended: LogLine | None = None
         #: When that was begun by the book's own clock, in seconds since the epoch.
         self.open_since = 0.0
         self._kept(earlier)
+        # That is as many as were asked for; there may be more.
+        self.has_dropped |= len(self._lines) == _LINES
 
     @property
     def open(self) -> bool:
@@ -244,17 +251,19 @@ class _Page:
         self._unended = None
         # A cell may print half a character, which no file takes.
         text = piece.text.encode("utf-8", "backslashreplace").decode()
-        *ended, rest = ((begun.text if begun else "") + text).split("\n")
+        *ended, rest = (("" if begun is None else begun.text) + text).split("\n")
         lines = [self._line(piece, line, at) for line in ended]
-        if begun and lines:
+        if begun is not None and lines:
             lines[0] = msgspec.structs.replace(lines[0], at=begun.at)
         kept += self._kept(map(_overwritten, lines))
         if rest:
             # What was overwritten is gone, but for a return that may be the first half of an end.
             rest = rest[rest.rfind("\r", 0, -1) + 1 :]
-            goes_on = begun is not None and not lines
-            self._unended = self._line(piece, rest, begun.at if goes_on else at)
-            self.open_since = self.open_since if goes_on else now
+            if begun is None or lines:
+                self.open_since = now
+            else:
+                at = begun.at
+            self._unended = self._line(piece, rest, at)
         if len(rest) > _LINE_LENGTH:
             kept += self.closed()
         return kept
@@ -288,6 +297,7 @@ class _Page:
         return kept
 
     def _drop_first(self) -> None:
+        self.has_dropped = True
         self._characters -= len(self._lines.popleft().text)
 
 

@@ -24,6 +24,7 @@ from nbflow.session.results import NodeHandle
 from nbflow.session.sources import Followed, Source
 
 if TYPE_CHECKING:
+    from nbflow.session.diagnosing import Expectations
     from nbflow.session.logbook import LogLine
 
 
@@ -45,6 +46,7 @@ class SeenRun:
         self._home = home
         self._launch = launch
         self._followed: Followed | None = None
+        self._expectations: Expectations | None = None
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {state}" for state, n in self.view().counts.items())
@@ -112,7 +114,10 @@ class SeenRun:
         """
         from nbflow.session import diagnosing  # lazy: few runs are asked
 
-        return diagnosing.diagnose(self, stuck_after=stuck_after)
+        if self._expectations is None:
+            home = self._home
+            self._expectations = diagnosing.Expectations(home.folder, home.journal, self.id)
+        return diagnosing.diagnose(self, self._expectations, stuck_after=stuck_after)
 
     def log_lines(self, node: str, last: int = 50) -> "tuple[LogLine, ...]":
         """Return the last lines that a node has printed, its earlier attempts included.

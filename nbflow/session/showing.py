@@ -1,10 +1,14 @@
-"""A run's panels."""
+"""A run in front of a person: its panel, and the parts of it that fit into other layouts."""
 
-from typing import Any
+from nbflow.panels import RunPanel, RunWidget
+from nbflow.panels.followed import Followed
 
-from nbflow.panels import RunPanel
+
+def panel(run: Followed) -> RunPanel:
+    """Return a new live panel of `run`."""
+    return RunPanel(run)
 
 
-def panel(run: Any) -> Any:
-    """Return the live panel of `run`."""
-    return RunPanel(run.view, run.wait_changed, run.cancel)
+def progress(run: Followed) -> RunWidget:
+    """Return a new widget with state, progress, times and costs of `run`."""
+    return RunWidget(run, "progress")

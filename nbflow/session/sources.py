@@ -13,6 +13,8 @@ from nbflow.core import machine
 from nbflow.core.view import RunView
 from nbflow.ports import RunRow
 from nbflow.session.home import is_driven
+from nbflow.session.samples import FILE as SAMPLES
+from nbflow.session.samples import read_samples
 from nbflow.session.telemetry import Subscriber
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class Followed:
         self._journal = journal
         self._clock = clock
         self._telemetry = Subscriber(telemetry)
+        #: What nodes have used under drivers that have let go of the run.
+        self._samples = read_samples(telemetry.with_name(SAMPLES))
         self._lock = threading.Lock()
         self._run = machine.replay(journal.read(run))
         #: How the run looked when this thread looked last.
@@ -72,7 +76,7 @@ class Followed:
             return RunView(
                 self._run,
                 progress=told.progress,
-                usage=told.usage,
+                usage={**self._samples, **told.usage},
                 stacks=told.stacks,
                 workers=told.workers,
                 dashboard=told.dashboard,

@@ -16,6 +16,7 @@ from nbflow.core.errors import (
     RunFailed,
     RunInterrupted,
 )
+from nbflow.core.findings import Diagnosis
 from nbflow.core.states import NodeState, RunStatus
 from nbflow.core.view import RunView
 from nbflow.panels.terminal import progress_display
@@ -55,6 +56,9 @@ class Waited(Protocol):
 
     def failures(self) -> dict[str, str]:
         """Return the failed nodes with their reasons."""
+
+    def diagnose(self) -> Diagnosis:
+        """Say what is wrong with it, if anything."""
 
     def panel(self) -> Any:
         """Return a live panel."""
@@ -99,10 +103,10 @@ def _how_to_decide(run: Waited) -> str:
 
 def command(run: Waited, name: str) -> str:
     """Return the command line of ``nbflow NAME`` that means `run`, from the current folder."""
-    return f"nbflow {name} {run.id}{_home_option(run.home)}"
+    return f"nbflow {name} {run.id}{home_option(run.home)}"
 
 
-def _home_option(home: Path) -> str:
+def home_option(home: Path) -> str:
     """Return the option by which a command finds `home` from here, if it needs one."""
     found = located(None, Path.cwd(), os.environ)
     if found is not None and found.resolve() == home.resolve():
@@ -152,7 +156,7 @@ def _shown(run: Waited, *, progress: bool | None) -> Iterator[None]:
         display(run.panel())
         yield
     else:
-        shown = progress_display(run.view, run.wait_changed, sys.stderr)
+        shown = progress_display(run.view, run.wait_changed, sys.stderr, run.diagnose)
         with _harmless():
             shown.start()
         try:

@@ -4,12 +4,13 @@ from typing import get_args
 import msgspec
 import pytest
 
-from nbflow.cli.stories import _WORDS, event_document, event_line
+from nbflow.cli.stories import event_document, event_line
 from nbflow.core import events as ev
 from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.spec import FlowSpec
 from nbflow.core.states import Reason, RunStatus
 from nbflow.core.values import Artifact, Inline
+from nbflow.drawing.happenings import WORDS
 
 AT = 1_767_225_600.5  # 2026-01-01 00:00:00.5 UTC
 
@@ -48,7 +49,7 @@ def record(event):
 
 def test_every_type_of_event_has_its_words_and_its_example():
     types = set(get_args(ev.Event))
-    assert set(_WORDS) == types
+    assert set(WORDS) == types
     assert {type(event) for event in EVENTS} == types
 
 

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from nbflow.cli.text import ago, near_path, size, table, value_text, when, wrapped
+from nbflow.cli.text import ago, near_path, table, when, wrapped
 from nbflow.core.values import Artifact, Fields, Inline, Items
+from nbflow.drawing.values import value_text
+from nbflow.drawing.words import size
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import sys
 import threading
 
 import pytest
+from diagnosed_run import diagnosis, finding, seen, usage
 from staged_run import StagedRun, node
 
 from nbflow.panels.terminal import LineProgress, TerminalProgress, progress_display
@@ -340,3 +341,65 @@ def test_the_error_of_the_run_is_not_hidden_by_one_of_its_display(stage):
 def test_rich_is_loaded_only_for_a_terminal():
     code = "import sys, nbflow.panels.terminal; assert 'rich' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- what nodes use, and why they are stuck
+
+
+def told_by(stage, found, out, kind):
+    """A display with a diagnosis from its first moment on."""
+
+    class Quick(kind):
+        _diagnosed_after_s = 0.0
+
+    def view():
+        return seen(stage, usage={"load": usage(98.0)})
+
+    return Quick(view, stage.wait_changed, out, stage.clock, lambda: found[0])
+
+
+def test_bars_show_what_nodes_use_when_it_ends_and_why_one_is_stuck(stage, terminal):
+    found = [diagnosis()]
+    with told_by(stage, found, terminal, TerminalProgress):
+        stage.start("load").cell("load", 1, 3, 2, "wait()")
+        terminal.until("98% 1.2 GB")
+        terminal.until("about 40 s left")
+        found[0] = diagnosis(finding("load"))
+        stage.cell("load", 2, 3, 2, "wait()")
+        stage.now += 3
+        terminal.until("! load waits for a lock in cell 4, line 17")
+    assert "waits for a lock" not in "\n".join(frames(terminal)[-1])
+
+
+def test_bars_show_what_is_stuck_before_it_begins_and_what_holds_up_the_run(stage, terminal):
+    found = [diagnosis(finding("load", summary="no worker has GPU"), finding(""))]
+    with told_by(stage, found, terminal, TerminalProgress):
+        stage.queue("load")
+        terminal.until("! no worker has GPU")
+        terminal.until("! the run waits for a lock")
+
+
+def test_only_what_is_stuck_is_said_on_bars(stage, terminal):
+    found = [diagnosis(finding("load", severity="slow"))]
+    with told_by(stage, found, terminal, TerminalProgress):
+        stage.start("load").cell("load", 1, 3, 2, "wait()")
+        terminal.until("wait()")
+    assert "lock" not in terminal.getvalue()
+
+
+def test_lines_tell_once_why_a_node_is_stuck(stage):
+    out, found = Output(), [diagnosis(finding("load"), finding("left", severity="waiting"))]
+    with told_by(stage, found, out, LineProgress):
+        stage.start("load")
+        out.until("blocked_on_lock")
+        stage.now += 10
+        stage.succeed("load").start("left")
+        out.until("left: started")
+    told = [line for line in out.lines if "blocked_on_lock" in line]
+    assert [line.partition(". Next: ") for line in told] == [
+        (
+            "load: blocked_on_lock: load waits for a lock in cell 4, line 17",
+            ". Next: ",
+            "look where it waits: nbflow logs sales-1 load",
+        )
+    ]

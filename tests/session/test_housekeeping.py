@@ -12,7 +12,7 @@ from stored_runs import DAY_S, StoredRun, whole_run
 from nbflow.artifacts import FileStore
 from nbflow.artifacts.digests import blob_name
 from nbflow.core import events as ev
-from nbflow.core.attempts import Outcome
+from nbflow.core.attempts import Outcome, Printed
 from nbflow.core.errors import JournalError
 from nbflow.core.ids import AttemptId
 from nbflow.core.values import Artifact, Inline
@@ -20,6 +20,7 @@ from nbflow.journal import Overflow, SqlJournal
 from nbflow.session import tenants
 from nbflow.session.home import Home, driver_name
 from nbflow.session.housekeeping import CannotClean, Limits, clean
+from nbflow.session.logbook import FOLDER, LogBook, read_lines
 
 #: A time at which all that the tests make now is old.
 LATER_S = 30 * DAY_S
@@ -391,3 +392,14 @@ def test_a_store_that_two_journals_use_is_cleaned_by_neither(home, tmp_path, lat
     assert all_digests(home) == before
     clean(home, Limits(alone=True), now=later)
     clean(home, Limits(), now=later)
+
+
+def test_what_nodes_have_printed_goes_with_its_run(home, later):
+    for name in ("sales-1", "sales-2"):
+        whole_run(home, name)
+        with LogBook(home.runs_folder(name) / FOLDER, lambda: later) as book:
+            book.hear(Printed(AttemptId(name, "load", 1, 1), 0, "stdout", "hello\n"))
+    cleaning = clean(home, Limits(keep_runs=1), now=later)
+    assert gone(cleaning, "folder") == {str(home.runs_folder("sales-1"))}
+    assert not home.runs_folder("sales-1").exists()
+    assert len(read_lines(home.runs_folder("sales-2") / FOLDER, "load", 5)) == 1

@@ -8,6 +8,7 @@ import pytest
 from staged_run import StagedRun, node
 
 from nbflow.core.errors import JournalError, RunCancelled, RunFailed, RunInterrupted
+from nbflow.core.findings import Diagnosis
 from nbflow.core.states import RunStatus
 from nbflow.session import watching
 
@@ -32,6 +33,9 @@ class Run:
 
     def interrupt(self, why: str) -> None:
         self.interrupted = why
+
+    def diagnose(self) -> Diagnosis:
+        return Diagnosis(run_id=self.id, status="running")
 
     def failures(self) -> dict[str, str]:
         return {"train": "ValueError: no rows"}
