@@ -182,9 +182,9 @@ def _require_alone(home: Home, *, alone: bool) -> None:
         tenants.forget_others(home.store, home.journal.place)
     if others := tenants.others(home.store, home.journal.place):
         raise CannotClean(
-            f"the store {home.store.ref.shown} is also used by {'; '.join(others)}. What that refers "
-            "to is not known here, and would be removed. Give each journal a store of its own; if "
-            "that one is gone for good, say so by --alone"
+            f"the store {home.store.ref.shown} is also used by {'; '.join(others)}. What that "
+            "refers to is not known here, and would be removed. Give each journal a store of its "
+            "own; if that one is gone for good, say so by --alone"
         )
 
 
