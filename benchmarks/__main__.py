@@ -7,9 +7,12 @@ from benchmarks.durable import durable
 from benchmarks.graph import graph
 from benchmarks.kernels import kernels
 from benchmarks.notebooks import notebooks
+from benchmarks.panel import panel
+from benchmarks.probe import probe
+from benchmarks.stalls import stalls
 from benchmarks.startup import startup
 
-_ALL = (startup, kernels, notebooks, graph, caching, durable)
+_ALL = (startup, kernels, notebooks, graph, caching, durable, probe, stalls, panel)
 
 
 @click.group(invoke_without_command=True)

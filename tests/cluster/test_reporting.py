@@ -3,8 +3,10 @@
 import asyncio
 
 from nbflow.cluster.reporting import ReportBuffer, decode
-from nbflow.core.attempts import Ended, Outcome, Progress, Started
+from nbflow.core.attempts import Ended, Outcome, Printed, Progress, Sampled, Started
 from nbflow.core.ids import AttemptId
+from nbflow.core.stacks import Stack
+from nbflow.core.usage import Usage
 
 ONE = AttemptId("run", "one", 1, 1)
 
@@ -44,6 +46,22 @@ def test_only_the_latest_progress_is_sent() -> None:
     steps = [Progress(ONE, done, 9) for done in range(9)]
 
     assert sent(lambda buffer: [buffer.put(step) for step in steps]) == [[steps[-1]]]
+
+
+def test_of_samples_and_stacks_the_latest_of_each_attempt_are_sent_together() -> None:
+    two = AttemptId("run", "two", 1, 1)
+    samples = [Sampled(it, Usage(at=at)) for at in (1.0, 2.0) for it in (ONE, two)]
+    stack = Stack(ONE, 2.0, ())
+    messages = sent(lambda buffer: [buffer.put(it) for it in (*samples, stack)])
+
+    assert messages == [[*samples[2:], stack]]
+
+
+def test_prints_keep_their_order_and_do_not_hold_up_an_end() -> None:
+    prints = [Printed(ONE, 0, "stdout", text, 1.0) for text in ("a", "b")]
+
+    assert sent(lambda buffer: [buffer.put(it) for it in prints]) == [prints]
+    assert sent(lambda buffer: [buffer.put(it) for it in (*prints, end())]) == [[*prints, end()]]
 
 
 def test_ends_of_a_bundle_may_share_a_message() -> None:

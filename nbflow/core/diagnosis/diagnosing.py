@@ -71,13 +71,15 @@ def diagnose(facts: Facts) -> Diagnosis:
     """Return all that `facts` tell: findings, activities, and when the run will end."""
     findings = sorted(_findings(facts), key=lambda finding: _URGENCY[finding.severity])
     is_live = facts.view.driven
+    is_stuck = any(finding.severity == "stuck" for finding in findings)
     return Diagnosis(
         run_id=facts.run.id,
         status=str(facts.status),
         findings=tuple(_bounded(findings)),
         activities=activities(facts) if is_live else (),
         resources=resources(facts),
-        remaining=remaining(facts),
+        # What will not get on by itself has no end that could be told.
+        remaining=None if is_stuck else remaining(facts),
         critical_path=path(facts),
     )
 

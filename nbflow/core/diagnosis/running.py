@@ -15,8 +15,11 @@ from nbflow.core.diagnosis.placement import resources_unsatisfiable
 from nbflow.core.diagnosis.words import amount, counted, span
 from nbflow.core.findings import Finding, FindingKind
 
-#: How long evidence must have lasted, in seconds, so that what is just passing does not count.
-_STOPPED_S, _INPUT_S, _DEADLOCK_S, _FIFO_S = 1.0, 2.0, 2.0, 2.0
+#: How long evidence must have lasted, in seconds, so that what is just passing does not count. What
+#: rests on a stack has lasted longer: there is one of a cell that has been silent for two.
+_STOPPED_S, _INPUT_S, _DEADLOCK_S = 1.0, 1.0, 1.0
+#: The other end of a named pipe may still be on its way.
+_FIFO_S = 10.0
 
 #: Share of a node's memory limit from which on it is at its end.
 _FULL = 0.9
@@ -312,7 +315,9 @@ _ADVICE: dict[FindingKind, Callable[[NodeFacts], tuple[str, ...]]] = {
         _bounded(node),
     ),
     FindingKind.BLOCKED_ON_LOCK: lambda node: (
-        "see who holds the lock: `threads` of the evidence",
+        f"see who holds it, on the worker's machine: lslocks ({node.doing.target})"
+        if node.doing.target
+        else "see who holds the lock: `threads` of the evidence",
         _bounded(node),
     ),
     FindingKind.BLOCKED_ON_NETWORK: lambda node: (

@@ -18,6 +18,12 @@ IDLE_PERCENT = 2.0
 #: From here on it computes; and from here on some thread of one does whose main thread waits.
 BUSY_PERCENT, WORKS_PERCENT = 50.0, 20.0
 
+#: Below both of these, nothing at all goes on in a process tree but its kernel's own heartbeat.
+_REST_PERCENT, _REST_BYTES_PER_S = 1.0, 1000.0
+
+#: How late a wait may be noticed: there is a sample each second, on a busy machine less often.
+_NOTICED_S = 2.0
+
 #: Innermost frames that are looked at to tell what a thread waits for.
 _DEPTH = 8
 
@@ -42,10 +48,13 @@ _FILES = frozenset(
     }
 )
 
-_STDIN = re.compile(r"\binput\s*\(|\bsys\.stdin\b|\bgetpass\b|\bos\.read\(\s*0\s*,|\bbreakpoint\(")
+_STDIN = re.compile(
+    r"(?<![\w.])input\s*\(|\bsys\.stdin\b|\bgetpass\b|\bos\.read\(\s*0\s*,|\bbreakpoint\("
+)
 _STDIN_FUNCTIONS = frozenset({"raw_input", "_input_request", "getpass", "unix_getpass"})
 _LOCK_FILES = re.compile(r"(threading|queue|_base|synchronize|locks)\.py$")
-_LOCK_TEXT = re.compile(r"\.(acquire|join|wait|get|put|result)\(|^(async )?with ")
+#: Locks themselves are no Python code; whatever else waits for one is, in one of these files.
+_LOCK_TEXT = re.compile(r"\.acquire\(|^with [\w.]+:")
 _PROCESS_FILES = re.compile(r"(subprocess|popen_fork|popen_spawn_posix|pexpect.*)\.py$")
 _PROCESS_TEXT = re.compile(
     r"\bsubprocess\.|\bos\.(system|wait\w*|popen)\(|\.communicate\(|^!|\.system\("
@@ -111,25 +120,21 @@ def every_thread_waits(node: NodeFacts) -> tuple[ThreadStack, ...]:
     """Return the notebook's threads if each waits for a lock without end; else nothing.
 
     A thread of a library's own may be about to wake them, which no Python stack shows. So the main
-    thread must stand in a wait of Python's itself: at a lock, a queue, another thread. And a child
-    process may be about to; then nothing is said either.
+    thread must stand in a wait of Python's itself: at a lock, a queue, another thread; and the
+    process must be at rest. And a child process may be about to; then nothing is said either.
     """
-    stack, doing = node.stack, node.doing
-    main = None if stack is None else stack.main
-    if (
-        stack is None
-        or stack.problem
-        or main is None
-        or not _is_endless_lock(doing.call, doing.timed)
-    ):
+    stack, doing, usage = node.stack, node.doing, node.usage
+    if stack is None or stack.problem or usage is None or usage.processes > 1:
         return ()
-    since = (node.usage.at if node.usage is not None else 0.0) - doing.since_s
-    if stack.at < since or node.cpu_percent >= IDLE_PERCENT or node.usage is None:
+    main = stack.main
+    if main is None or not _is_python_lock(main.frames[:2]):
         return ()
-    if node.usage.processes > 1 or not _is_python_lock(main.frames[:2]):
+    # A wait may be noticed a little after its stack, which has the same wait in it then.
+    was_before = stack.at < usage.at - doing.since_s - _NOTICED_S
+    if was_before or not _is_endless_lock(doing.call, timed=doing.timed) or not _is_at_rest(node):
         return ()
     threads = tuple(thread for thread in stack.threads if not thread.service)
-    if all(_is_endless_lock(thread.call, thread.timed) for thread in threads):
+    if all(_is_endless_lock(thread.call, timed=thread.timed) for thread in threads):
         return threads
     return ()
 
@@ -139,8 +144,16 @@ def opens_without_partner(node: NodeFacts) -> bool:
     return node.doing.call in _OPENS and node.doing.target.startswith("fifo")
 
 
-def _is_endless_lock(call: str, timed: bool) -> bool:
+def _is_endless_lock(call: str, *, timed: bool) -> bool:
     return call == "futex" and not timed
+
+
+def _is_at_rest(node: NodeFacts) -> bool:
+    latest = node.samples[-2:]
+    return all(
+        usage.cpu_percent < _REST_PERCENT and (usage.network_bytes_per_s or 0.0) < _REST_BYTES_PER_S
+        for usage in latest
+    )
 
 
 def _is_python_lock(frames: Iterable[StackFrame]) -> bool:
