@@ -126,7 +126,7 @@ def queued(node: NodeFacts) -> Finding | None:
             FindingKind.QUEUED,
             "waiting",
             f"{node.name} waits for one of {counted(slots, 'slot')}, which are all taken{others}; "
-            f"{counted(len(queue), 'node')} wait so",
+            f"{counted(len(queue), 'node')} in the queue",
             f"more workers: `--workers` of an embedded cluster, or start some on your own{sooner}",
             f"let it go first: `priority` of {node.name}",
             since_s=since_s,

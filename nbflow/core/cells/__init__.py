@@ -1,0 +1,32 @@
+"""Cells as nodes: which cells of a notebook depend on which, found without running them.
+
+================= ==========================================================================
+`facts`           what the analysis says: of a cell, of a pair of cells
+`analysis`        follows the cells from top to bottom
+`effects`         tables of what known libraries do
+`stages`          cuts the cells into chains that may run side by side
+`hindrances`      what keeps cells from running side by side, and what frees them
+`tags`            what authors may say
+================= ==========================================================================
+
+Everything here is a pure function of texts: nothing is imported, run or read.
+"""
+
+from nbflow.core.cells.analysis import analyze
+from nbflow.core.cells.facts import Analysis, CellFacts, CellText, Dependence
+from nbflow.core.cells.hindrances import Hindrance, hindrances
+from nbflow.core.cells.stages import Plan, Stage, StageEdge, plan
+
+__all__ = [
+    "Analysis",
+    "CellFacts",
+    "CellText",
+    "Dependence",
+    "Hindrance",
+    "Plan",
+    "Stage",
+    "StageEdge",
+    "analyze",
+    "hindrances",
+    "plan",
+]

@@ -1,0 +1,271 @@
+"""Follow a notebook from top to bottom, and say which cells depend on which.
+
+The cells are followed as they would run, with values of which only type and place are known
+(see `values`). `memory` keeps who wrote and who shares what; `expressions`, `statements`
+and `calls` follow the code; the tables in `effects` say what libraries do; `outside` orders
+what is no variable. Whatever cannot be known is taken for the worst.
+"""
+
+import ast
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from nbflow.core.cells.effects.language import Touch
+from nbflow.core.cells.facts import (
+    Analysis,
+    CellFacts,
+    CellText,
+    Dependence,
+    NameUse,
+    Reason,
+    TouchUse,
+)
+from nbflow.core.cells.calls import TooEntangled
+from nbflow.core.cells.ledger import Page
+from nbflow.core.cells.memory import Memory
+from nbflow.core.cells.outside import Outside
+from nbflow.core.cells.scopes import Scope
+from nbflow.core.cells.statements import Statements
+from nbflow.core.cells.tags import Declared, declared
+from nbflow.core.cells.values import Act, Frame, Value, name_of, reach
+from nbflow.core.cells.wording import Wording, line_of
+
+#: Tags of cells whose variables a run may give other values.
+_PARAMETERS = frozenset({"parameters", "injected-parameters"})
+_CALL = Scope(frozenset(), frozenset(), frozenset(), yields=False)
+_MAIN = ast.Module([], [])
+
+
+def analyze(cells: Sequence[CellText]) -> Analysis:
+    """Return what the cells of a Python notebook do, and how they depend on each other.
+
+    Parameters
+    ----------
+    cells
+        The cells in order, with ascending numbers.
+    """
+    return _Notebook(cells).followed()
+
+
+class _Notebook:
+    """One analysis."""
+
+    def __init__(self, cells: Sequence[CellText]) -> None:
+        self._cells = cells
+        self._memory = Memory()
+        self._statements = Statements(self._memory)
+        self._outside = Outside()
+        self._wording = Wording({cell.number: cell for cell in cells})
+        #: The last barrier, why it is one, and the cells since.
+        self._barrier: tuple[str, Act] | None = None
+        self._since: list[int] = []
+        #: What the cells before set that each kernel repeats.
+        self._settings: dict[int, tuple[str, Act]] = {}
+        self._numbers_of_tag: dict[str, list[int]] = {}
+
+    def followed(self) -> Analysis:
+        facts: list[CellFacts] = []
+        found: list[Dependence] = []
+        for cell in self._cells:
+            page, replayed = self._follow(cell)
+            found += self._wording.dependences(page)
+            facts.append(self._facts(cell, page, replayed=replayed))
+        read = {each.name for each in found if each.kind == "data"}
+        local = [tuple(use.name for use in cell.writes if use.name not in read) for cell in facts]
+        cells = tuple(_with_local(cell, names) for cell, names in zip(facts, local, strict=True))
+        return Analysis(cells, tuple(found))
+
+    def _follow(self, cell: CellText) -> tuple[Page, bool]:
+        said = declared(cell.tags)
+        page = self._memory.turn_to(cell.number, pure=said.pure)
+        self._statements.calls.turn_to_next_cell()
+        if self._statements.calls.library.left_running:
+            page.stop(
+                "work that an earlier cell has left running goes on", Act(cell.number, "stops")
+            )
+        replayed = self._follow_text(cell, page) and not cell.captures
+        if cell.captures:
+            value = Value("", frozenset({self._memory.region(_MAIN)}))
+            self._memory.bind(self._memory.globals, cell.captures, value, _MAIN)
+        if cell.unsure:
+            page.unsure[cell.unsure] = Act(cell.number, "uses")
+        if _PARAMETERS & set(cell.tags):
+            self._forget_parameters(page)
+        self._obey(cell, said, page)
+        replayed = replayed and not page.barriers
+        self._order(cell, page, replayed=replayed)
+        return page, replayed
+
+    # --- the text -----------------------------------------------------------------------------
+
+    def _follow_text(self, cell: CellText, page: Page) -> bool:
+        """Follow a cell's text; return whether kernels may repeat it for themselves."""
+        try:
+            flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            tree = compile(cell.text, "<cell>", "exec", flags, dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            words = getattr(error, "msg", None) or str(error) or type(error).__name__
+            where = ast.Pass(lineno=getattr(error, "lineno", None) or 1, col_offset=0)
+            page.stop(
+                f"it is not valid Python ({words}): the run fails here",
+                Act(cell.number, "stops", where),
+            )
+            return False
+        assert isinstance(tree, ast.Module)
+        try:
+            if cell.local:
+                self._follow_locally(tree)
+                return False
+            return self._follow_statements(tree.body, page)
+        except (TooEntangled, RecursionError):
+            self._statements.expressions.frame = self._memory.globals
+            self._memory.calls.clear()
+            self._memory.globals.weak = 0
+            page.stop("its calls are too entangled to be followed", Act(cell.number, "stops"))
+            self._memory.forget(tree)
+            return False
+
+    def _follow_statements(self, body: Sequence[ast.stmt], page: Page) -> bool:
+        replays, works = False, False
+        for statement in body:
+            before = _extent(page)
+            self._statements.top_level(statement)
+            imports = isinstance(statement, (ast.Import, ast.ImportFrom))
+            sets = _extent(page)[:-1] == before[:-1] and _extent(page)[-1] > before[-1]
+            replays = replays or imports or sets
+            works = works or not (imports or sets or _extent(page) == before)
+        return replays and not works
+
+    def _follow_locally(self, tree: ast.Module) -> None:
+        """Follow what runs in a function of its own, as the body of ``%%timeit``."""
+        expressions = self._statements.expressions
+        expressions.frame = Frame("class", None, self._memory.globals)
+        self._statements.run(tree.body)
+        expressions.frame = self._memory.globals
+
+    def _forget_parameters(self, page: Page) -> None:
+        for name in page.writes:
+            binding = self._memory.globals.names.get(name)
+            if binding is not None and binding.value is not None and not binding.replayed:
+                region = self._memory.region(ast.Pass())
+                region.names[name] = None
+                binding.value = Value("", frozenset({region}))
+
+    # --- tags ---------------------------------------------------------------------------------
+
+    def _obey(self, cell: CellText, said: Declared, page: Page) -> None:
+        whole = Act(cell.number, "uses")
+        if said.barrier:
+            page.stop("it is tagged nbflow:barrier", Act(cell.number, "stops"))
+        for name in (*said.reads, *said.writes):
+            value = self._memory.load_global(name, _MAIN)
+            if name in said.writes:
+                kept = value or Value("")
+                self._memory.change_all(kept, _MAIN, name)
+                new = Value("", kept.regions | {self._memory.region(_MAIN)})
+                self._memory.bind(self._memory.globals, name, new, _MAIN)
+        if said.files:
+            for touch in [each for each in page.touches if each.kind == "file"]:
+                del page.touches[touch]
+            page.touches.update(dict.fromkeys(said.files, whole))
+        for name in said.after:
+            numbers = [int(name)] if name.isdecimal() else self._numbers_of_tag.get(name, [])
+            earlier = {each: Act(each, "uses") for each in numbers if 0 < each < cell.number}
+            page.depend(earlier, whole, f"its tag nbflow:after={name}", "order")
+        for tag in cell.tags:
+            self._numbers_of_tag.setdefault(tag, []).append(cell.number)
+
+    # --- order --------------------------------------------------------------------------------
+
+    def _order(self, cell: CellText, page: Page, *, replayed: bool) -> None:
+        """Find the dependences that are not those of variables."""
+        settings = {t: act for t, act in page.touches.items() if t.kind == "setting" and t.write}
+        for setting, (name, act) in self._settings.items():
+            page.depend({setting: act}, Act(cell.number, "uses"), name, "replay")
+        if settings and replayed:
+            self._settings[cell.number] = _first(settings)
+        elif settings:
+            name, act = _first(settings)
+            page.stop(f"it sets {name} beside other work", act)
+        for touch, act in page.touches.items():
+            self._outside.touch(page, touch, act)
+        self._bar(cell, page)
+
+    def _bar(self, cell: CellText, page: Page) -> None:
+        if self._barrier is not None:
+            why, act = self._barrier
+            page.depend({act.cell: _stops(act)}, Act(cell.number, "uses"), why, "order")
+        if page.barriers:
+            why, act = next(iter(page.barriers.items()))
+            before = {number: Act(number, "uses") for number in self._since}
+            page.depend(before, _stops(act), why, "order")
+            self._barrier, self._since = (why, act), []
+        else:
+            self._since.append(cell.number)
+
+    # --- facts --------------------------------------------------------------------------------
+
+    def _facts(self, cell: CellText, page: Page, *, replayed: bool) -> CellFacts:
+        world = {
+            touch.name or "it calls code that is not known": act
+            for touch, act in page.touches.items()
+            if touch.kind == "world"
+        }
+        lines = (line.strip() for line in (cell.source or cell.text).splitlines())
+        return CellFacts(
+            number=cell.number,
+            index=cell.index,
+            first_line=next((line for line in lines if line), ""),
+            reads=self._uses(page.reads),
+            writes=self._uses(page.writes),
+            changes=self._changed_names(page),
+            deletes=self._uses(page.deletes),
+            touches=tuple(
+                TouchUse(touch, line_of(act), self._wording.code(act))
+                for touch, act in page.touches.items()
+            ),
+            barriers=tuple(Reason(line_of(act), why) for why, act in page.barriers.items()),
+            unsure=tuple(
+                Reason(line_of(act), words) for words, act in {**page.unsure, **world}.items()
+            ),
+            replayed=replayed,
+        )
+
+    def _uses(self, acts: Mapping[str, Act]) -> tuple[NameUse, ...]:
+        return tuple(
+            NameUse(name, line_of(act), self._wording.code(act)) for name, act in acts.items()
+        )
+
+    def _changed_names(self, page: Page) -> tuple[NameUse, ...]:
+        """Return the variables whose values were changed, by all names that they have."""
+        found: dict[str, Act] = {}
+        for region, act in page.changed.items():
+            for name in region.names or {name_of(region): None}:
+                binding = self._memory.globals.names.get(name)
+                if binding is None or binding.value is None or name in found:
+                    continue
+                if region in reach(binding.value.regions) and page.cell not in binding.made:
+                    found[name] = act
+        return self._uses(found)
+
+
+def _extent(page: Page) -> tuple[int, ...]:
+    """Return how much a cell does; at the end, how many settings it changes."""
+    settings = sum(touch.kind == "setting" for touch in page.touches)
+    reads = sum(kind != "replay" for _, kind, _ in page.edges)
+    works = len(page.writes) + len(page.changed) + len(page.deletes) + len(page.barriers)
+    return (works, reads, len(page.touches) - settings, settings)
+
+
+def _first(settings: Mapping[Touch, Act]) -> tuple[str, Act]:
+    touch, act = next(iter(settings.items()))
+    return touch.name or "settings", act
+
+
+def _stops(act: Act) -> Act:
+    return Act(act.cell, "stops", act.node, act.via)
+
+
+def _with_local(cell: CellFacts, names: Iterable[str]) -> CellFacts:
+    return msgspec.structs.replace(cell, local=tuple(names))

@@ -1,0 +1,159 @@
+"""What the analysis of a notebook says: of each cell, and of each pair that depends.
+
+Cells are known by their *number*, counted from 1 as Jupyter does in ``In [3]`` when a notebook runs
+from top to bottom: cells that are empty or are not run have none.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from nbflow.core.cells.effects.language import Touch
+
+#: ``data``: the later cell uses a variable of the earlier. ``order``: both touch something
+#: outside, or one of them is a barrier. ``replay``: the later cell needs an import or a setting
+#: of the earlier, which each kernel repeats for itself, so neither waits for the other.
+DependenceKind = Literal["data", "order", "replay"]
+
+
+class CellText(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A code cell as plain Python.
+
+    Parameters
+    ----------
+    number
+        Its number, from 1.
+    index
+        Its place among all cells of the notebook, from 0.
+    text
+        Its source, line by line as in the notebook; magics and shell lines are calls of
+        ``get_ipython()``, as IPython itself makes them.
+    source
+        Its source as its author wrote it, if that differs.
+    tags
+        Its tags.
+    local
+        Whether what it assigns does not stay: the body of ``%%timeit``.
+    captures
+        The variable into which ``%%capture`` puts its output, if any.
+    unsure
+        Why its output differs from run to run, if that is known.
+    """
+
+    number: int
+    index: int
+    text: str
+    source: str = ""
+    tags: tuple[str, ...] = ()
+    local: bool = False
+    captures: str = ""
+    unsure: str = ""
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why something holds of a cell: in words, and in which of its lines, from 1."""
+
+    line: int
+    words: str
+
+
+class NameUse(msgspec.Struct, frozen=True):
+    """A variable, and where and how a cell uses it."""
+
+    name: str
+    line: int
+    words: str
+
+
+class TouchUse(msgspec.Struct, frozen=True):
+    """Something outside, and where a cell touches it."""
+
+    touch: Touch
+    line: int
+    words: str
+
+
+class CellFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What one cell does.
+
+    Parameters
+    ----------
+    number, index
+        Which cell, as in `CellText`.
+    first_line
+        The beginning of its source, to know it by.
+    reads
+        Variables of earlier cells that it needs.
+    writes
+        Variables that it binds.
+    changes
+        Variables of earlier cells whose value it may change in place.
+    deletes
+        Variables that it deletes.
+    touches
+        What it touches outside.
+    barriers
+        Why nothing may be moved across it; empty for most cells.
+    unsure
+        Why it does not give the same each time.
+    replayed
+        Whether all that it does is to import and to set: each kernel does that for itself.
+    local
+        Variables that it binds and no later cell reads.
+    """
+
+    number: int
+    index: int
+    first_line: str
+    reads: tuple[NameUse, ...] = ()
+    writes: tuple[NameUse, ...] = ()
+    changes: tuple[NameUse, ...] = ()
+    deletes: tuple[NameUse, ...] = ()
+    touches: tuple[TouchUse, ...] = ()
+    barriers: tuple[Reason, ...] = ()
+    unsure: tuple[Reason, ...] = ()
+    replayed: bool = False
+    local: tuple[str, ...] = ()
+
+
+class Dependence(msgspec.Struct, frozen=True):
+    """`target`, a later cell, depends on `source`.
+
+    Parameters
+    ----------
+    source, target
+        Numbers of the two cells.
+    kind
+        See `DependenceKind`.
+    name
+        The variable, or what is touched outside; empty for a barrier.
+    why
+        The whole reason, as a sentence without a full stop.
+    source_line, target_line
+        Where, in each of them; from 1, 0 if it is the cell as a whole.
+    """
+
+    source: int
+    target: int
+    kind: DependenceKind
+    name: str
+    why: str
+    source_line: int = 0
+    target_line: int = 0
+
+
+class Analysis(msgspec.Struct, frozen=True):
+    """The cells of a notebook in order, and how they depend on each other.
+
+    `language` is set if the notebook is not in Python, in which case nothing is known of its cells.
+    """
+
+    cells: tuple[CellFacts, ...]
+    dependences: tuple[Dependence, ...]
+    language: str = ""
+
+    def between(self, source: int, target: int) -> tuple[Dependence, ...]:
+        """Return the reasons for which cell `target` depends on cell `source` directly."""
+        return tuple(
+            each for each in self.dependences if each.source == source and each.target == target
+        )

@@ -1,0 +1,63 @@
+"""The book of one analysis: what each cell does, and which earlier cells it depends on for that.
+
+A dependence is kept once for each pair, kind and name: with its first reason. Its words are made
+at the end, and only for what was kept.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from nbflow.core.cells.effects.language import Touch
+from nbflow.core.cells.facts import DependenceKind
+from nbflow.core.cells.values import Act, Region
+
+#: (source cell, kind, name) -> what was done there, and here.
+Edges: TypeAlias = dict[tuple[int, DependenceKind, str], tuple[Act, Act]]
+
+
+@dataclass(slots=True)
+class Page:
+    """What one cell does, as it was found.
+
+    A `pure` cell was declared to change nothing and to touch nothing; only what it binds counts.
+    """
+
+    cell: int
+    pure: bool = False
+    edges: Edges = field(default_factory=dict)
+    reads: dict[str, Act] = field(default_factory=dict)
+    writes: dict[str, Act] = field(default_factory=dict)
+    changed: dict[Region, Act] = field(default_factory=dict)
+    deletes: dict[str, Act] = field(default_factory=dict)
+    touches: dict[Touch, Act] = field(default_factory=dict)
+    barriers: dict[str, Act] = field(default_factory=dict)
+    unsure: dict[str, Act] = field(default_factory=dict)
+    #: Names that no cell before this one binds.
+    missing: dict[str, Act] = field(default_factory=dict)
+
+    def depend(
+        self, sources: Mapping[int, Act], act: Act, name: str, kind: DependenceKind = "data"
+    ) -> bool:
+        """Note that this cell depends on others; return whether there is any other."""
+        other = False
+        for cell, earlier in sources.items():
+            if cell != self.cell:
+                other = True
+                self.edges.setdefault((cell, kind, name), (earlier, act))
+        return other
+
+    def read(self, sources: Mapping[int, Act], act: Act, name: str, *, replayed: bool) -> None:
+        """Note that this cell needs a variable that others have bound or changed."""
+        if self.depend(sources, act, name, "replay" if replayed else "data") and not replayed:
+            self.reads.setdefault(name, act)
+
+    def touch(self, touches: Iterable[Touch], act: Act) -> None:
+        """Note that this cell touches something outside."""
+        for each in touches if not self.pure else ():
+            self.touches.setdefault(each, act)
+
+    def stop(self, why: str, act: Act) -> None:
+        """Note that nothing may be moved across this cell."""
+        if not self.pure:
+            self.barriers.setdefault(why, act)

@@ -1,0 +1,277 @@
+"""The variables of a notebook while its cells are followed: who bound, who shares, who changed.
+
+Kernels have memory of their own, so for variables only *reading what another wrote* makes an
+order. Whoever loads a name depends on the cells that bound it and on those that last changed
+what it can reach. Whoever changes a region depends on those as well, and on whoever has
+given it another name since: all names of one piece of memory move together.
+"""
+
+import ast
+import itertools
+from collections.abc import Iterable
+
+from nbflow.core.cells.ledger import Page
+from nbflow.core.cells.values import (
+    Act,
+    Binding,
+    Frame,
+    Function,
+    Region,
+    Regions,
+    Value,
+    joined,
+    name_of,
+    reach,
+    union,
+)
+
+
+class Memory:
+    """All that is known of variables at one place of the notebook."""
+
+    def __init__(self) -> None:
+        self.globals = Frame("notebook")
+        self.page = Page(-1)
+        #: Counts what has changed: a loop is followed until that stands still.
+        self.changes = 0
+        #: The calls into the notebook's own functions that are being followed, outermost first.
+        self.calls: list[tuple[ast.AST, Function]] = []
+        #: The one region of everything that code by name could have made; None before a barrier.
+        self.anything: Region | None = None
+        self._modules: dict[str, Region] = {}
+        self._regions: dict[tuple[object, ...], Region] = {}
+        self._seen: set[tuple[Region, str]] = set()
+        self._serials = itertools.count(1)
+
+    def turn_to(self, cell: int, *, pure: bool = False) -> Page:
+        """Begin with the next cell and return its page."""
+        self._drop_dead()
+        self.page = Page(cell, pure=pure)
+        self._regions.clear()
+        self._seen.clear()
+        self.calls.clear()
+        return self.page
+
+    def act(self, verb: str, node: ast.AST | None) -> Act:
+        """Return an act of the current cell, placed where the cell itself is."""
+        if self.calls:
+            return Act(self.page.cell, verb, self.calls[0][0], self.calls[-1][1].name)
+        return Act(self.page.cell, verb, node)
+
+    # --- regions ------------------------------------------------------------------------------
+
+    def region(self, node: ast.AST, holds: Iterable[Region] = (), *, deep: bool = True) -> Region:
+        """Return the region of what this place makes; the same one each time a cell comes by."""
+        key = (node, deep, tuple(call for call, _ in self.calls))
+        found = self._regions.get(key)
+        if found is None:
+            act = self.act("makes", node)
+            found = self._regions[key] = Region(
+                {self.page.cell: act}, next(self._serials), deep=deep
+            )
+            self.changes += 1
+        self.hold(found, holds, node)
+        return found
+
+    def module_region(self, module: str) -> Region:
+        """Return the region of a library that the tables do not know, with all it was given."""
+        package = module.partition(".")[0]
+        if package not in self._modules:
+            self._modules[package] = Region({}, next(self._serials), foreign=True)
+        return self._modules[package]
+
+    def hold(self, region: Region, regions: Iterable[Region], node: ast.AST) -> None:
+        """Let other regions be reached from this one."""
+        for other in regions:
+            if other is not region and other not in region.holds:
+                region.holds[other] = None
+                other.holders[region] = None
+                other.joiners.setdefault(self.page.cell, self.act("shares", node))
+                self.changes += 1
+
+    def change(self, regions: Iterable[Region], node: ast.AST, name: str) -> None:
+        """Note that what lies in these regions may be changed here."""
+        for region in regions:
+            if self.page.pure and self.page.cell not in region.writers:
+                continue
+            act = self.act("changes", node)
+            label = name or name_of(region)
+            for other in self._unit(region):
+                self.page.read(other.writers, act, label, replayed=False)
+                self.page.depend(other.joiners, act, label)
+            if self.page.changed.setdefault(region, act) is act:
+                self.changes += 1
+            region.writers = {self.page.cell: act}
+            region.joiners = {}
+            self.page.touch(region.touches, act)
+
+    def _unit(self, region: Region) -> list[Region]:
+        """Return what must be in the kernel that changes a region: all that moves along with it.
+
+        Whoever holds the region gets the change with it, and so must come along with all else
+        that it holds.
+        """
+        seen = {region: None}
+        stack = [region]
+        while stack:
+            for holder in stack.pop().holders:
+                if holder not in seen:
+                    seen[holder] = None
+                    stack.append(holder)
+        if len(seen) == 1:
+            return [region]
+        return reach(each for each in seen if each is region or self._is_named(each))
+
+    def _is_named(self, region: Region) -> bool:
+        """Whether a global variable lies in a region now."""
+        for name in region.names:
+            binding = self.globals.names.get(name)
+            value = None if binding is None else binding.value
+            if value is not None and region in value.regions:
+                return True
+        return False
+
+    def _drop_dead(self) -> None:
+        """Forget what was made on the way and cannot be reached any more."""
+        stack = [each for each in self._regions.values() if not (each.names or each.holders)]
+        while stack:
+            dead = stack.pop()
+            for held in list(dead.holds):
+                held.holders.pop(dead, None)
+                if not (held.names or held.holders or held.foreign):
+                    stack.append(held)
+            dead.holds = {}
+
+    def change_all(self, value: Value, node: ast.AST, name: str) -> None:
+        """Note that everything that a value can reach may be changed here."""
+        direct = value.regions
+        self.change((each for each in reach(direct) if each in direct or not each.code), node, name)
+
+    def read(self, regions: Regions, node: ast.AST, name: str) -> None:
+        """Note that what can be reached from these regions is needed here."""
+        if not regions:
+            return
+        for region in reach(regions):
+            # Within a cell, what others wrote does not change.
+            if (region, name) not in self._seen:
+                known = (region, "") in self._seen
+                self._seen |= {(region, name), (region, "")}
+                if name or not known:
+                    label = name or name_of(region)
+                    self.page.read(region.writers, self.act("reads", node), label, replayed=False)
+            if region.stream:
+                self.change((region,), node, name)
+
+    # --- names --------------------------------------------------------------------------------
+
+    def load_global(self, name: str, node: ast.AST) -> Value | None:
+        """Return what a global variable is; None if no cell binds it."""
+        binding = self.globals.names.get(name)
+        if binding is None:
+            return None
+        act = self.act("reads", node)
+        self.page.read(binding.made, act, name, replayed=binding.replayed)
+        if binding.value is not None and not binding.replayed:
+            self.read(binding.value.regions, node, name)
+        return binding.value
+
+    def bind(
+        self,
+        frame: Frame,
+        name: str,
+        value: Value,
+        node: ast.AST,
+        *,
+        verb: str = "defines",
+        weak: bool = False,
+        replayed: bool = False,
+    ) -> None:
+        """Let a name of a frame stand for a value; weakly, for what it stood for as well."""
+        act = self.act(verb, node)
+        old = frame.names.get(name)
+        if (weak or frame.weak) and old is not None:
+            value = self._kept(frame, name, old, value, act)
+            replayed = replayed and old.replayed
+        at_top = frame is self.globals
+        frame.names[name] = Binding(value, {self.page.cell: act}, replayed and at_top)
+        if at_top:
+            self.page.writes.setdefault(name, act)
+            for region in value.regions:
+                region.names[name] = None
+                if self.page.cell not in region.writers:
+                    region.joiners.setdefault(self.page.cell, act)
+
+    def unbind(self, frame: Frame, name: str, node: ast.AST) -> None:
+        """Delete a name."""
+        act = self.act("deletes", node)
+        old = frame.names.get(name)
+        if frame is self.globals:
+            if old is not None:
+                self.page.read(old.made, act, name, replayed=False)
+            self.page.deletes.setdefault(name, act)
+        kept = old.value if frame.weak and old is not None else None
+        frame.names[name] = Binding(kept, {self.page.cell: act})
+
+    def merge(self, frame: Frame, branches: list[dict[str, Binding]], node: ast.AST) -> None:
+        """Let a frame be as one of several branches has left it, nobody knows which."""
+        merged = dict(branches[0])
+        for other in branches[1:]:
+            for name in [*merged, *(each for each in other if each not in merged)]:
+                mine, theirs = merged.get(name), other.get(name)
+                if mine is not theirs:
+                    merged[name] = self._either(frame, name, mine, theirs, node)
+        frame.names = merged
+
+    def _either(
+        self,
+        frame: Frame,
+        name: str,
+        first: Binding | None,
+        second: Binding | None,
+        node: ast.AST,
+    ) -> Binding:
+        act = self.act("may define", node)
+        for old in (first, second):
+            if frame is self.globals and old is not None:
+                # What it was may stay, so this cell hands it on.
+                self.page.read(old.made, act, name, replayed=old.replayed)
+                if old.value is not None:
+                    self.read(old.value.regions, node, name)
+        values = [it.value for it in (first, second) if it is not None and it.value is not None]
+        value = None if not values else values[0]
+        for each in values[1:]:
+            value = joined(values[0], each)
+        both = first is not None and second is not None
+        replayed = both and all(it is not None and it.replayed for it in (first, second))
+        return Binding(value, {self.page.cell: act}, replayed)
+
+    def _kept(self, frame: Frame, name: str, old: Binding, value: Value, act: Act) -> Value:
+        if frame is self.globals:
+            self.page.read(old.made, act, name, replayed=old.replayed)
+        if old.value is None:
+            return value
+        both = joined(old.value, value)
+        if frame is self.globals and act.node is not None:
+            self.read(old.value.regions, act.node, name)
+        if both != old.value:
+            self.changes += 1
+        return both
+
+    # --- everything ---------------------------------------------------------------------------
+
+    def forget(self, node: ast.AST) -> None:
+        """Know nothing of any variable any more: code that nobody sees may have done anything."""
+        if self.page.pure:
+            return
+        act = self.act("may change any variable", node)
+        bindings = self.globals.names
+        known = [it.value for it in bindings.values() if it.value is not None]
+        everything = Region({self.page.cell: act}, next(self._serials), foreign=True)
+        self.hold(everything, reach(union(known)), node)
+        everything.functions.update(
+            (function, None) for region in everything.holds for function in region.functions
+        )
+        self.anything = everything
+        for name in bindings:
+            everything.names[name] = None
+            bindings[name] = Binding(Value("", frozenset({everything})), {self.page.cell: act})
