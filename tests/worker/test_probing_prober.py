@@ -163,10 +163,11 @@ def test_a_function_tells_its_own_processor_time(bench):
     assert (short.usage.samples, short.usage.memory_bytes_peak) == (0, 0)
     long = bench.run(bench.function(function, params={"seconds": 2.5}))
     assert 2.5 <= long.usage.cpu_s < 4
-    sample = of(bench, Sampled)[0].usage
-    assert sample.doing.state == "running"
-    assert sample.cpu_percent > 20
-    assert sample.memory_bytes > 1_000_000
+    samples = [report.usage for report in of(bench, Sampled)]
+    # On a busy machine it may wait for a processor.
+    assert any(sample.doing.state == "running" for sample in samples)
+    assert max(sample.cpu_percent for sample in samples) > 1
+    assert samples[0].memory_bytes > 1_000_000
 
 
 def test_a_function_prints_live(bench):

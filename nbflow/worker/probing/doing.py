@@ -51,6 +51,8 @@ class ThreadWatch:
         self._key: tuple[str, ...] = ()
         self._seen: tuple[object, ...] = ()
         self._target = ""
+        #: What the system said last, and what that means: mostly it says the same again.
+        self._said: tuple[bytes, Waiting | None] = (b"", None)
 
     def look(self, state: str, cpu_s: float, now: float, family: tuple[int, ...] = ()) -> Doing:
         """Return what the thread does.
@@ -85,7 +87,9 @@ class ThreadWatch:
         path = f"/proc/{self._pid}/task/{self._thread}/syscall"
         try:
             data = read(path.encode()) if self._files is None else self._files.read(path)
-            return Waiting.parse(data, self.calls)
+            if data != self._said[0]:
+                self._said = (data, Waiting.parse(data, self.calls))
+            return self._said[1]
         except PermissionError:
             self._denied(path)
         except (OSError, ValueError):

@@ -154,7 +154,9 @@ class Tree:
         self._highest = Totals()
         self._waited_s = 0.0
         self._looked_at: float | None = None
+        #: The first process at the last look, and what the system said of it then.
         self.first: Look | None = None
+        self._said = b""
 
     @property
     def members(self) -> tuple[int, ...]:
@@ -166,7 +168,6 @@ class Tree:
         looks = self._alive()
         if self.pid not in looks:
             return None
-        self.first = looks[self.pid]
         self._find_children(looks, moment)
         self._count_disk_states(looks, moment)
         self._highest = self._sum(looks, moment)
@@ -211,9 +212,14 @@ class Tree:
 
     def _look(self, pid: int) -> Look | None:
         try:
-            return Look.parse(self._read(pid, f"/proc/{pid}/stat"))
+            data = self._read(pid, f"/proc/{pid}/stat")
+            if pid != self.pid:
+                return Look.parse(data)
+            if data != self._said:
+                self._said, self.first = data, Look.parse(data)
         except UNREADABLE:
             return None
+        return self.first
 
     def _read(self, pid: int, path: str) -> bytes:
         if self._files is not None and pid == self.pid:

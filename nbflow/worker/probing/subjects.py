@@ -34,27 +34,6 @@ class Round(Protocol):
     gpus: Gpus
 
 
-class Subject(Protocol):
-    """Something that is probed."""
-
-    tally: Tally
-    #: Notes what may not be read.
-    denied: Denied
-
-    @property
-    def members(self) -> tuple[int, ...]:
-        """Its processes at the last look, the first one first; none if they are not its own."""
-        ...
-
-    def look(self, round_: Round) -> Usage | None:
-        """Return a sample, if enough time has passed since the one before and it still runs."""
-        ...
-
-    def due_stack(self, now: float) -> Callable[[], Stack] | None:
-        """Return what takes a stack, if one is due."""
-        ...
-
-
 class _Rates:
     """Turns what has been used in all into what is used now."""
 

@@ -23,8 +23,8 @@ _BY_PID, _BY_DESCRIPTOR = 1, 3
 _ANY_CHILD = 0xFFFFFFFF
 #: "The current folder", where a call wants a descriptor of one.
 _CWD = 0xFFFFFF9C
-#: What is no subject of a wait; and what an event loop has for itself.
-_EVENTS, _LOOPS_OWN = ("eventfd",), ("eventfd", "socket", "pipe")
+#: What is no subject of a wait.
+_EVENTS = ("eventfd",)
 _SOCKETS = (("tcp", 4), ("tcp6", 16), ("udp", 4), ("udp6", 16))
 _IPV4_FAMILY_BYTES = 4
 
@@ -62,7 +62,7 @@ def _target(pid: int, waiting: Waiting, family: tuple[int, ...], touching: bool)
         case Subject.SELECTED:
             return _best(pid, _selected(pid, first, waiting.arguments[1:3]), family, _EVENTS)
         case Subject.EPOLL:
-            return _best(pid, _registered(pid, first), family, _LOOPS_OWN)
+            return _connection(pid, _registered(pid, first))
         case Subject.PATH:
             return _path(pid, _CWD, first, touching)
         case Subject.PATH_AT:
@@ -90,7 +90,7 @@ def descriptor_target(
     place = f"/proc/{pid}/fd/{descriptor}"
     link = os.readlink(place)  # noqa: PTH115 - pathlib is slower
     if link.startswith("socket:["):
-        return _socket(pid, link[8:-1])
+        return _socket(pid, place, link[8:-1])
     if link.startswith("pipe:["):
         return _pipe(pid, link, family)
     if link.startswith(("/dev/pts/", "/dev/tty")):
@@ -166,27 +166,64 @@ def _best(
     return next(iter([*connections, *(it for it in targets if it not in unsaying)]), "")
 
 
+def _connection(pid: int, descriptors: Iterable[int]) -> str:
+    """Return the first connection over a network: all else may be an event loop's own."""
+    for descriptor in descriptors:
+        try:
+            place = f"/proc/{pid}/fd/{descriptor}"
+            link = os.readlink(place)  # noqa: PTH115 - pathlib is slower
+        except OSError:
+            continue
+        is_socket = link.startswith("socket:[")
+        found = _network(pid, place, link[len("socket:[") : -1]) if is_socket else ""
+        if found:
+            return found
+    return ""
+
+
 # What they stand for.
 
 
-def _socket(pid: int, inode: str) -> str:
-    for kind, size_bytes in _SOCKETS:
-        for words in _lines(f"/proc/{pid}/net/{kind}"):
-            if len(words) > 9 and words[9] == inode:  # noqa: PLR2004 - the columns of these files
-                local, remote = (_address(word, size_bytes) for word in words[1:3])
-                return f"socket {local if remote.endswith(':0') else remote}"
-    for words in _lines(f"/proc/{pid}/net/unix"):
-        if len(words) > 7 and words[6] == inode:  # noqa: PLR2004
+def _socket(pid: int, place: str, inode: str) -> str:
+    if found := _network(pid, place, inode):
+        return found
+    for words in _rows(f"/proc/{pid}/net/unix", inode):
+        if len(words) > 7 and words[6] == inode:  # noqa: PLR2004 - the columns of these files
             return f"socket {words[7]}"
     return "socket"
 
 
-def _lines(path: str) -> Iterator[list[str]]:
+def _network(pid: int, place: str, inode: str) -> str:
+    protocol = _protocol(place)
+    for kind, size_bytes in _SOCKETS:
+        if protocol not in ("", kind):
+            # The system takes milliseconds to list all that there are of a kind.
+            continue
+        for words in _rows(f"/proc/{pid}/net/{kind}", inode):
+            if len(words) > 9 and words[9] == inode:  # noqa: PLR2004 - the columns of these files
+                local, remote = (_address(word, size_bytes) for word in words[1:3])
+                return f"socket {local if remote.endswith(':0') else remote}"
+    return ""
+
+
+def _protocol(place: str) -> str:
+    """Return which table has a socket; empty if the system does not say."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            yield from (line.split() for line in file)
+        name = os.getxattr(place, "system.sockprotoname").rstrip(b"\0").decode()
+    except (OSError, AttributeError):
+        return ""
+    return name.lower().replace("v6", "6")
+
+
+def _rows(path: str, word: str) -> Iterator[list[str]]:
+    """Yield the lines that have a word in them, out of a file that may have thousands."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            lines = file.read().splitlines()
     except OSError:
         return
+    sought = word.encode()
+    yield from (line.decode(errors="replace").split() for line in lines if sought in line)
 
 
 def _address(text: str, size_bytes: int) -> str:
@@ -237,7 +274,6 @@ def _child(number: int, family: tuple[int, ...]) -> str:
 
 
 def _pid_of_descriptor(pid: int, descriptor: int) -> int:
-    for words in _lines(f"/proc/{pid}/fdinfo/{descriptor}"):
-        if words and words[0] == "Pid:":
-            return int(words[1])
+    for words in _rows(f"/proc/{pid}/fdinfo/{descriptor}", "Pid:"):
+        return int(words[1])
     return _ANY_CHILD

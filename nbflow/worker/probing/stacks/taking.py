@@ -98,6 +98,7 @@ class KernelStacks:
 
     def take(self, running: int | None) -> Stack:
         """Return where the threads stand, while the cell with the index `running` runs."""
+        waited = self._waiting(self._pid)
         before = self._standing()
         if self._last is not None and before and self._last[1] == before:
             answer = self._last[0]
@@ -105,6 +106,9 @@ class KernelStacks:
             answer = self._answer()
             self._last = (answer, self._standing())
         waits = {thread: self._waiting(thread) for thread in self._thread_numbers()}
+        if waited is not None:
+            # It may be on its way back to where it was asked.
+            waits[self._pid] = waited
         threads = [self._thread(raw, running, waits) for raw in answer.threads[:_THREADS]]
         if not threads:
             # Still, where it waits is known.
