@@ -2,6 +2,7 @@
 
 import click
 
+from benchmarks.analysis import analysis
 from benchmarks.caching import caching
 from benchmarks.durable import durable
 from benchmarks.graph import graph
@@ -12,7 +13,7 @@ from benchmarks.probe import probe
 from benchmarks.stalls import stalls
 from benchmarks.startup import startup
 
-_ALL = (startup, kernels, notebooks, graph, caching, durable, probe, stalls, panel)
+_ALL = (startup, kernels, notebooks, graph, analysis, caching, durable, probe, stalls, panel)
 
 
 @click.group(invoke_without_command=True)

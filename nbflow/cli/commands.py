@@ -28,6 +28,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("nbflow.cli.reporting", "Write a report on a run: one HTML file."),
     "check": ("nbflow.cli.planning", "Look for faults in a flow; run nothing."),
     "graph": ("nbflow.cli.planning", "Draw a flow; run nothing."),
+    "why": (
+        "nbflow.cli.cell_dependencies",
+        "Say why one cell of a notebook depends on another.",
+    ),
     "schema": ("nbflow.cli.planning", "Print the JSON Schema of flow files, for editors."),
     "gc": ("nbflow.cli.housekeeping", "Drop what nothing refers to."),
     "verify": ("nbflow.cli.housekeeping", "Compare what is stored with its hashes."),

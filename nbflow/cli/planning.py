@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from nbflow.cli.cell_dependencies import check_cells, draw_cells
 from nbflow.cli.errors import USAGE, problem_lines
 from nbflow.cli.options import examples, json_option, parameter_options, target_argument
 from nbflow.core.errors import DefinitionError, Problem
@@ -22,9 +23,16 @@ _FORMATS: "tuple[Format, ...]" = ("text", "mermaid", "dot", "svg", "json")
 @click.command(epilog=examples("nbflow check flow.yaml -p date 2026-02-01"))
 @target_argument
 @parameter_options
+@click.option(
+    "--cells",
+    is_flag=True,
+    help="Of a notebook, say what keeps its cells from running side by side, and what frees them.",
+)
 @json_option
 @click.pass_context
-def check(ctx: click.Context, *, target: str, params: dict[str, Any], as_json: bool) -> None:
+def check(
+    ctx: click.Context, *, target: str, params: dict[str, Any], cells: bool, as_json: bool
+) -> None:
     """Look for faults in a flow; run nothing.
 
     Everything is looked at before anything is said: cycles, unknown nodes and parameters, missing
@@ -33,6 +41,9 @@ def check(ctx: click.Context, *, target: str, params: dict[str, Any], as_json: b
     """
     from nbflow.cli.text import print_json
 
+    if cells:
+        check_cells(target, as_json=as_json)
+        return
     flow, problems = _examined(target, params)
     faults = sum(problem.severity == "error" for problem in problems)
     if as_json:
@@ -64,17 +75,25 @@ def check(ctx: click.Context, *, target: str, params: dict[str, Any], as_json: b
     metavar="FILE",
     help="Write to a file instead of to standard output.",
 )
+@click.option(
+    "--cells", is_flag=True, help="Of a notebook, draw the stages that its cells fall into."
+)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-def graph(*, target: str, fmt: "Format", output: TextIO, as_json: bool) -> None:
+def graph(*, target: str, fmt: "Format", output: TextIO, cells: bool, as_json: bool) -> None:
     """Draw a flow; run nothing."""
     from nbflow.session import load
 
+    wanted: Format = "json" if as_json else fmt
+    if cells:
+        picture = draw_cells(target, wanted)
+        click.echo(picture, file=output, nl=not picture.endswith("\n"))
+        return
     flow = load(target)
     faults = [problem for problem in flow.check() if problem.severity == "error"]
     if faults:
         # What is faulty may have no picture: a node that waits for itself, or for none.
         raise DefinitionError(faults)
-    picture = flow.graph().render("json" if as_json else fmt)
+    picture = flow.graph().render(wanted)
     click.echo(picture, file=output, nl=not picture.endswith("\n"))
 
 

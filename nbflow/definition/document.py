@@ -131,8 +131,7 @@ Caching = Annotated[
     Discriminator(_mapping_or_scalar),
 ]
 Expecting = Annotated[
-    Annotated[Duration | Literal[False], Tag("scalar")]
-    | Annotated[ExpectedModel, Tag("mapping")],
+    Annotated[Duration | Literal[False], Tag("scalar")] | Annotated[ExpectedModel, Tag("mapping")],
     Discriminator(_mapping_or_scalar),
 ]
 Names = Annotated[

@@ -90,7 +90,8 @@ class Feed:
         self._told: dict[str, bytes] = {}
         self._told_facts: tuple[object, ...] = ()
         self._summary_at = 0.0
-        self._diagnosis: Diagnosis | None = None
+        #: The latest diagnosis.
+        self.diagnosis: Diagnosis | None = None
         self._details = Details(run)
         self._choice: Choice | None = None
         self._diagnosis_due, self._detail_due = 0.0, 0.0
@@ -299,11 +300,11 @@ class Feed:
     def _diagnose(self) -> None:
         began = time.monotonic()
         try:
-            self._diagnosis = self._run.diagnose()
+            self.diagnosis = self._run.diagnose()
         except Exception as error:  # noqa: BLE001 - a panel without a diagnosis is better than none
             document = {"problem": one_line(f"{type(error).__name__}: {error}", 300)}
         else:
-            document = self._diagnosis_document(self._diagnosis)
+            document = self._diagnosis_document(self.diagnosis)
         self._send_if_new("diagnosis", document)
         self._diagnosis_due = _next(began, _DIAGNOSIS_S)
 
@@ -331,7 +332,7 @@ class Feed:
         size = 0
         try:
             view = self._run.view()
-            document = self._details.of(choice, view, self._diagnosis)
+            document = self._details.of(choice, view, self.diagnosis)
         except Exception as error:  # noqa: BLE001 - it is said in the tab's place
             problem = one_line(f"{type(error).__name__}: {error}", 300)
             document = {"node": choice.node, "tab": choice.tab, "problem": problem}

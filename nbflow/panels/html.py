@@ -6,9 +6,11 @@ because some readers of stored notebooks strip all styles.
 """
 
 import time
+from collections.abc import Sequence
 from html import escape
 from urllib.parse import urlsplit
 
+from nbflow.core.findings import Finding
 from nbflow.core.states import RUN_ENDED, NodeState
 from nbflow.core.view import RunView
 from nbflow.drawing.lines import NodeLine, by_urgency, finished, node_line, shown_status
@@ -18,9 +20,13 @@ from nbflow.panels.style import COLOUR_CLASSES, STYLE
 
 #: Most rows of a table. The whole table is sent anew with each update.
 MAX_ROWS = 200
+#: Most findings that are listed.
+_MAX_FINDINGS = 20
 
 
-def panel_html(view: RunView, now: float, max_rows: int = MAX_ROWS) -> str:
+def panel_html(
+    view: RunView, now: float, max_rows: int = MAX_ROWS, findings: Sequence[Finding] = ()
+) -> str:
     """Return the whole panel as one self-contained fragment.
 
     Parameters
@@ -31,8 +37,22 @@ def panel_html(view: RunView, now: float, max_rows: int = MAX_ROWS) -> str:
         The time, in seconds since the epoch.
     max_rows
         Most nodes that get a row; the most urgent ones do.
+    findings
+        What is wrong, the most urgent first.
     """
-    return f"{STYLE}\n{header_html(view, now)}\n{table_html(view, now, max_rows)}"
+    parts = (
+        STYLE,
+        header_html(view, now),
+        findings_html(findings),
+        table_html(view, now, max_rows),
+    )
+    return "\n".join(part for part in parts if part)
+
+
+def findings_html(findings: Sequence[Finding]) -> str:
+    """Return a list of what is wrong, each with its next step; nothing if nothing is."""
+    items = "".join(_finding(each) for each in findings[:_MAX_FINDINGS])
+    return f'<div class="nbflow"><ul>{items}</ul></div>' if items else ""
 
 
 def header_html(view: RunView, now: float) -> str:
@@ -73,6 +93,13 @@ def table_html(view: RunView, now: float, max_rows: int = MAX_ROWS) -> str:
         '<th scope="col" class="num">time</th><th scope="col">what</th>'
         f'<th scope="col">worker</th></tr></thead><tbody>{rows}</tbody></table>{rest}</div>'
     )
+
+
+def _finding(finding: Finding) -> str:
+    word = _text(finding.kind.replace("_", " "))
+    step = f" → {_text(finding.suggestions[0])}" if finding.suggestions else ""
+    node = f"{_text(finding.node)}: " if finding.node else ""
+    return f'<li><b>{word}</b> {node}{_text(finding.summary)}<span class="soft">{step}</span></li>'
 
 
 _LOUD = frozenset({NodeState.FAILED, NodeState.BACKING_OFF, NodeState.IN_DOUBT})

@@ -12,6 +12,7 @@ from typing import Any
 
 from IPython.display import DisplayHandle, display
 
+from nbflow.core.findings import Finding
 from nbflow.core.states import RUN_ENDED
 from nbflow.core.view import RunView
 from nbflow.drawing.lines import finished, shown_status
@@ -85,7 +86,7 @@ class RunPanel:
         """Return the live widget, and a snapshot for readers that have no widgets."""
         view = self._run.view()
         snapshot = {
-            "text/html": panel_html(view, self._clock(), self._max_rows),
+            "text/html": panel_html(view, self._clock(), self._max_rows, self._findings(view)),
             "text/plain": _plain(view),
         }
         if self.closed:
@@ -98,6 +99,12 @@ class RunPanel:
             },
             **snapshot,
         }
+
+    def _findings(self, view: RunView) -> tuple[Finding, ...]:
+        # Of a run that has ended the rows say what has failed, and what was found before is old.
+        diagnosis = self.widget.feed.diagnosis
+        ended = view.run.status in RUN_ENDED
+        return () if ended or diagnosis is None else diagnosis.findings
 
     def _changed(self, view: RunView) -> None:
         going = view.run.status not in RUN_ENDED

@@ -14,6 +14,7 @@ from nbflow.cli import errors as exits
 from nbflow.cli.commands import COMMANDS, root
 from nbflow.core import errors, states
 from nbflow.core import events as ev
+from nbflow.core.findings import FindingKind
 from nbflow.definition.document import schema
 from nbflow.session.document import run_document
 from nbflow.session.results import NodeHandle
@@ -94,6 +95,7 @@ def test_every_key_of_the_flow_file():
     assert first_codes(FLOW_FILE["timeout"]) == keys(inner.pop("TimeoutModel"))
     assert first_codes(FLOW_FILE["output_limit"]) == keys(inner.pop("OutputLimitModel"))
     assert first_codes(FLOW_FILE["cache"]) == keys(inner.pop("CacheModel"))
+    assert first_codes(FLOW_FILE["expected"]) == keys(inner.pop("ExpectedModel"))
     assert first_codes(FLOW_FILE["limits"]) == keys(inner.pop("LimitsModel"))
     assert inner == {}, "models that flow-file.md does not speak of"
 
@@ -175,6 +177,11 @@ def test_reasons():
     unused = {"route_not_taken", "lost_lease"}
     assert first_codes(FAILS["Reasons"]) == known - unused
     assert unused <= set(codes(FAILS["Reasons"]))
+
+
+def test_finding_kinds():
+    section = sections(DOCS / "diagnosis.md")["Findings"]
+    assert first_codes(section) == {str(it) for it in FindingKind}
 
 
 def test_the_glossary_is_sorted():

@@ -5,6 +5,7 @@ import pytest
 from staged_run import StagedRun, node
 
 from nbflow.core.events import CancelRequested
+from nbflow.core.findings import Finding, FindingKind
 from nbflow.panels import panel_html
 from nbflow.panels.html import header_html, table_html
 
@@ -145,6 +146,20 @@ def test_only_web_addresses_become_links(stage, address, linked):
     page = Page(header_html(view, stage.now))
     assert (("href", address) in page.attributes) is linked
     assert not [name for name, _ in page.attributes if name.startswith("on")]
+
+
+def test_findings_are_listed_with_their_next_step(stage):
+    finding = Finding(
+        node="load",
+        kind=FindingKind.BLOCKED_ON_LOCK,
+        severity="stuck",
+        summary=HOSTILE,
+        suggestions=("look", "other"),
+    )
+    page = Page(panel_html(stage.view(), stage.now, findings=[finding]))
+    assert "blocked on lock load: <img src=x" in page.text
+    assert "→ look" in page.text
+    assert not {"script", "img"} & set(page.tags)
 
 
 def test_two_hundred_rows_are_a_small_message():

@@ -8,9 +8,11 @@ what is no variable. Whatever cannot be known is taken for the worst.
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
+from nbflow.core.cells.calls import TooEntangled
 from nbflow.core.cells.effects.language import Touch
 from nbflow.core.cells.facts import (
     Analysis,
@@ -21,7 +23,6 @@ from nbflow.core.cells.facts import (
     Reason,
     TouchUse,
 )
-from nbflow.core.cells.calls import TooEntangled
 from nbflow.core.cells.ledger import Page
 from nbflow.core.cells.memory import Memory
 from nbflow.core.cells.outside import Outside
@@ -150,7 +151,8 @@ class _Notebook:
             if binding is not None and binding.value is not None and not binding.replayed:
                 region = self._memory.region(ast.Pass())
                 region.names[name] = None
-                binding.value = Value("", frozenset({region}))
+                unknown = Value("", frozenset({region}))
+                self._memory.globals.names[name] = replace(binding, value=unknown)
 
     # --- tags ---------------------------------------------------------------------------------
 

@@ -21,7 +21,6 @@ from nbflow.core.cells.values import (
     Class,
     Frame,
     Function,
-    Region,
     Regions,
     Value,
     any_of,
@@ -37,7 +36,7 @@ _CALLS_A_CELL = 250
 _DEPTH = 20
 
 
-class TooEntangled(Exception):  # noqa: N818 - it ends the following of a cell, and is no error
+class TooEntangled(Exception):
     """A cell calls so many functions in so many ways that it is not followed to the end."""
 
 
@@ -165,7 +164,7 @@ class Calls:
         self._memory.read(callee.regions, node, function.name)
         if function.decorated:
             return self._call_anything(callee, args, node)
-        return self._follow(function, self._parameters(function, args, node), args, node)
+        return self._follow(function, self._parameters(function, args), args, node)
 
     def _follow(
         self, function: Function, names: Mapping[str, Value], args: Arguments, node: ast.AST
@@ -198,7 +197,7 @@ class Calls:
         made.functions[function] = None
         return Value("iterator", frozenset({made}))
 
-    def _parameters(self, function: Function, args: Arguments, node: ast.AST) -> dict[str, Value]:
+    def _parameters(self, function: Function, args: Arguments) -> dict[str, Value]:
         """Return what the parameters stand for."""
         if not hasattr(function.node, "args"):
             return {}

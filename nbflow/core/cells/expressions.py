@@ -329,6 +329,7 @@ class Expressions:
             self.calls.library.touch_setting(owner.type.partition(":")[2], node, write=False)
             return NUMBER
         self.calls.operate((owner, key), node)
+        self.memory.change((each for each in owner.regions if each.grows), node, "")
         constant = node.slice.value if isinstance(node.slice, ast.Constant) else None
         if (
             owner.items

@@ -35,6 +35,10 @@ class Page:
     unsure: dict[str, Act] = field(default_factory=dict)
     #: Names that no cell before this one binds.
     missing: dict[str, Act] = field(default_factory=dict)
+    #: The cells before each earlier cell, as bits of a number.
+    before: dict[int, int] = field(default_factory=dict)
+    #: For each variable: the cells before those from which this one has it.
+    covered: dict[str, int] = field(default_factory=dict)
 
     def depend(
         self, sources: Mapping[int, Act], act: Act, name: str, kind: DependenceKind = "data"
@@ -44,8 +48,25 @@ class Page:
         for cell, earlier in sources.items():
             if cell != self.cell:
                 other = True
+                if kind == "data":
+                    self.covered[name] = self.covered.get(name, 0) | self.before.get(cell, 0)
                 self.edges.setdefault((cell, kind, name), (earlier, act))
         return other
+
+    def covers(self, sources: Mapping[int, Act], name: str) -> bool:
+        """Whether this cell has a variable from cells that had it from these."""
+        covered = self.covered.get(name, 0)
+        return all(cell == self.cell or covered >> cell & 1 for cell in sources if cell >= 0)
+
+    def close(self) -> None:
+        """Remember which cells come before this one."""
+        if self.cell < 0:
+            return
+        above = 0
+        for source, kind, _ in self.edges:
+            if kind != "replay":
+                above |= 1 << source | self.before[source]
+        self.before[self.cell] = above
 
     def read(self, sources: Mapping[int, Act], act: Act, name: str, *, replayed: bool) -> None:
         """Note that this cell needs a variable that others have bound or changed."""

@@ -52,7 +52,7 @@ class LibraryCalls:
         self._memory = memory
         self._runs = runs
         #: pyplot's current figures: those of the cell, or of all once they outlive cells.
-        self._figures = Region({})
+        self._figures = Region({}, lasting=True)
         self.figures_stay = False
         #: How many ``with`` blocks are open that put settings back.
         self.settings_local = 0
@@ -64,7 +64,7 @@ class LibraryCalls:
     def turn_to_next_cell(self) -> None:
         """Close the figures of the last cell, as the inline backend does."""
         if not self.figures_stay:
-            self._figures = Region({})
+            self._figures = Region({}, lasting=True)
 
     def apply(
         self,
@@ -237,18 +237,21 @@ class LibraryCalls:
                 args.keywords.get(key, NUMBER) for key in ("ax", "fig")
             )
             return Value(effect.returns, regions)
-        regions = self._shared(effect, receiver, args, given, node)
+        regions = self._shared(effect, args, given, node)
         if effect.namespace and self._memory.anything is not None:
             return Value("", frozenset({self._memory.anything}))
         text = self._text(effect, receiver, args)
         if effect.returns in (SCALAR, "Path") or effect.returns.startswith("setting"):
             return Value(effect.returns, text=text)
         known = type_named(effect.returns)
-        if effect.pinned or (known is not None and (known.consumed or known.pinned)):
-            for region in regions:
-                if region in self._own(node):
-                    region.stream = True
-                    region.touches = file or region.touches
+        own = regions & self._own(node)
+        pinned = effect.pinned or (known is not None and (known.consumed or known.pinned))
+        for region in own if pinned else ():
+            region.stream = True
+            region.touches = file or region.touches
+        if effect.grows or any(region.grows for region in reach(union(given))):
+            for region in own:
+                region.grows = True
         return Value(effect.returns, regions, text=text)
 
     def _own(self, node: ast.AST) -> Regions:
@@ -258,7 +261,6 @@ class LibraryCalls:
     def _shared(
         self,
         effect: Effect,
-        receiver: Value | None,
         args: Arguments,
         given: list[Value],
         node: ast.AST,

@@ -46,7 +46,8 @@ class Memory:
     def turn_to(self, cell: int, *, pure: bool = False) -> Page:
         """Begin with the next cell and return its page."""
         self._drop_dead()
-        self.page = Page(cell, pure=pure)
+        self.page.close()
+        self.page = Page(cell, pure=pure, before=self.page.before)
         self._regions.clear()
         self._seen.clear()
         self.calls.clear()
@@ -133,6 +134,8 @@ class Memory:
 
     def _drop_dead(self) -> None:
         """Forget what was made on the way and cannot be reached any more."""
+        if self.anything is not None:
+            self._let_go(self.anything)
         stack = [each for each in self._regions.values() if not (each.names or each.holders)]
         while stack:
             dead = stack.pop()
@@ -152,6 +155,8 @@ class Memory:
         if not regions:
             return
         for region in reach(regions):
+            if region not in regions and self.page.covers(region.writers, name):
+                continue
             # Within a cell, what others wrote does not change.
             if (region, name) not in self._seen:
                 known = (region, "") in self._seen
@@ -264,14 +269,36 @@ class Memory:
         if self.page.pure:
             return
         act = self.act("may change any variable", node)
+        everything = self.anything
+        if everything is None:
+            everything = Region({}, next(self._serials), foreign=True)
+            self.anything = everything
         bindings = self.globals.names
-        known = [it.value for it in bindings.values() if it.value is not None]
-        everything = Region({self.page.cell: act}, next(self._serials), foreign=True)
-        self.hold(everything, reach(union(known)), node)
-        everything.functions.update(
-            (function, None) for region in everything.holds for function in region.functions
-        )
-        self.anything = everything
-        for name in bindings:
-            everything.names[name] = None
-            bindings[name] = Binding(Value("", frozenset({everything})), {self.page.cell: act})
+        known = (it.value for it in bindings.values() if it.value is not None)
+        self.hold(everything, union(known), node)
+        self.hold(everything, self._modules.values(), node)
+        everything.writers = {self.page.cell: act}
+        everything.joiners = {}
+        # All names share one binding: a notebook of such cells would take long otherwise.
+        shared = Binding(Value("", frozenset({everything})), {self.page.cell: act})
+        everything.names.update(dict.fromkeys(bindings))
+        self.globals.names = dict.fromkeys(bindings, shared)
+
+    def _let_go(self, everything: Region) -> None:
+        """Forget the regions that only a lost name has led to: they are part of everything now."""
+        stack = list(everything.holds)
+        while stack:
+            region = stack.pop()
+            only = len(region.holders) == 1 and everything in region.holders
+            special = region.code or region.stream or region.foreign or region.lasting
+            if not only or special or self._is_named(region):
+                continue
+            del everything.holds[region]
+            inner = [*region.holds, *([region.made_of] if region.made_of is not None else [])]
+            for each in inner:
+                each.holders.pop(region, None)
+                each.holders[everything] = None
+                if each not in everything.holds:
+                    everything.holds[each] = None
+                    stack.append(each)
+            region.holds = {}

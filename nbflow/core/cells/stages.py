@@ -146,7 +146,9 @@ def _fused(
         above = 0
         for source in sources:
             above |= before[source] | 1 << source
-        last = max(sources, key=lambda source: (before[source].bit_count(), source), default=None)
+        last: int | None = max(
+            sources, key=lambda source: (before[source].bit_count(), source), default=None
+        )
         joins = (
             last is not None
             and not worth(tuple(chain))

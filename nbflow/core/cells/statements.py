@@ -368,7 +368,7 @@ class Statements:
             for each in value.regions:
                 region.functions.update(each.functions)
         for shaper in shapers:
-            if shaper.type == "library" and not is_known_module(shaper.dotted) or not shaper.type:
+            if (shaper.type == "library" and not is_known_module(shaper.dotted)) or not shaper.type:
                 region.foreign = True
         made.region = region
         value = Value("class", frozenset({region}), about=made)

@@ -52,6 +52,10 @@ class Region:
         Whether code that nobody knows can reach it.
     code
         Whether it is a function or class, which is changed only by name.
+    grows
+        Whether looking into it may add to it, as into a defaultdict.
+    lasting
+        Whether more than variables lead to it: it stands for a library's own memory.
     stream
         Whether it cannot be copied, as an iterator or an open file: each use may change it.
     touches
@@ -70,6 +74,8 @@ class Region:
     foreign: bool = False
     code: bool = False
     stream: bool = False
+    grows: bool = False
+    lasting: bool = False
     touches: tuple[Touch, ...] = ()
 
     def __hash__(self) -> int:
@@ -270,7 +276,7 @@ def joined(first: Value, second: Value) -> Value:
     if first.items and second.items and len(first.items) == len(second.items):
         items = tuple(joined(a, b) for a, b in zip(first.items, second.items, strict=True))
     same_type = first.type == second.type
-    same = same_type and first.about is second.about or first.about == second.about
+    same = (same_type and first.about is second.about) or first.about == second.about
     return Value(
         type=first.type if same_type and same else "",
         regions=first.regions | second.regions,

@@ -26,6 +26,7 @@ def cell_texts(cells: Iterable[CodeCell]) -> tuple[CellText, ...]:
                 number=number,
                 index=cell.index,
                 text=plain.text,
+                source="" if plain.text == cell.source else cell.source,
                 tags=cell.tags,
                 local=plain.local,
                 captures=plain.captures,

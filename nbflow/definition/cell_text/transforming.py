@@ -82,9 +82,7 @@ def _with_magic(name: str, line: str, body: PlainText, blank: int) -> PlainText:
 
 def _is_python(source: str) -> bool:
     try:
-        compile(
-            source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        )
+        compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

@@ -194,16 +194,16 @@ class Store {
     this.loadSnapshot();
     model.on("change:structure", () => {
       this.loadStructure();
-      this.model.send({ t: "all" });
+      this.post({ t: "all" });
       this.tell("all");
     });
     model.on("change:picture", () => {
       this.loadPicture();
       this.tell("picture");
     });
-    model.on("comm_live_update", () => this.disconnect());
+    model.on("comm_live_update", () => this.doubt());
     model.on("msg:custom", (message, buffers) => this.take(message, buffers));
-    model.send({ t: "hello" });
+    this.post({ t: "hello" });
   }
 
   loadStructure() {
@@ -273,12 +273,21 @@ class Store {
     if (act) act.call(this, data, buffers);
   }
 
+  /** Send something to the kernel; a connection that is gone refuses at once. */
+  post(message) {
+    try {
+      this.model.send(message);
+    } catch {
+      this.disconnect();
+    }
+  }
+
   missed() {
     this.received.gaps += 1;
     // One answer mends any number of gaps.
     if (performance.now() - this.asked < 2000) return;
     this.asked = performance.now();
-    this.model.send({ t: "all" });
+    this.post({ t: "all" });
   }
 
   acknowledge() {
@@ -288,7 +297,7 @@ class Store {
       clearTimeout(this.ackTimer);
       this.ackTimer = null;
       this.pending = 0;
-      this.model.send({ t: "ok", seq: this.seq });
+      this.post({ t: "ok", seq: this.seq });
     };
     if (this.pending >= 8) answer();
     else this.ackTimer = setTimeout(answer, 1500);
@@ -385,15 +394,22 @@ class Store {
   choose(index, tab) {
     this.choice = { index, tab: tab || this.choice.tab };
     if (!this.detail || this.detail.index !== index || this.detail.tab !== this.choice.tab) this.detail = null;
-    this.model.send({ t: "choose", index, tab: this.choice.tab });
+    this.post({ t: "choose", index, tab: this.choice.tab });
     this.tell("choice");
   }
 
   act(action, options, answer) {
     const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
     this.acks.set(id, answer);
-    this.model.send({ t: "act", id, action, ...options });
+    this.post({ t: "act", id, action, ...options });
     return id;
+  }
+
+  /** The front end says that something about the connection has changed: ask, and wait a little. */
+  doubt() {
+    const asked = performance.now();
+    this.post({ t: "hello" });
+    setTimeout(() => this.heardAt < asked && this.disconnect(), 3000);
   }
 
   disconnect() {
@@ -439,7 +455,7 @@ class GraphView {
         tool("Zoom in", "+", () => this.zoom(1.3)),
         tool("Zoom out", "−", () => this.zoom(1 / 1.3)),
         tool("Fit", "⤢", () => this.fit()),
-        (this.closer = tool("Close all groups", "⊟", () => this.store.model.send({ t: "open", key: "" }))),
+        (this.closer = tool("Close all groups", "⊟", () => this.store.post({ t: "open", key: "" }))),
       ),
     );
     this.cursor = -1;
@@ -541,7 +557,7 @@ class GraphView {
     if (box < 0) return;
     this.cursor = box;
     const { members, key } = this.store.picture.boxes[box];
-    if (members.length > 1) this.store.model.send({ t: "open", key });
+    if (members.length > 1) this.store.post({ t: "open", key });
     else this.store.choose(members[0]);
     this.shell.draw();
   }
@@ -1373,7 +1389,7 @@ class HeaderView {
     this.status = h("b");
     this.flow = h("span", { class: "nbf-flow" });
     this.run = h("button", { type: "button", class: "nbf-link nbf-id", title: "Copy the run's name", onclick: () => this.copyId() });
-    this.bar = h("span", { class: "nbf-progress", role: "progressbar", "aria-label": "Nodes that are done", "aria-valuemin": "0" });
+    this.bar = h("span", { class: "nbf-track", role: "progressbar", "aria-label": "Nodes that are done", "aria-valuemin": "0" });
     this.done = h("span");
     this.time = h("span", { title: "Elapsed, and to the end: likely, and a range for four times of five" });
     this.workers = h("span");
@@ -1389,11 +1405,18 @@ class HeaderView {
         h("span", { class: "nbf-title" }, this.flow, h("span", { class: "nbf-status" }, this.glyph, this.status)),
         h("span", { class: "nbf-done" }, this.bar, this.done),
         this.time,
-        this.workers,
-        this.cost,
         this.buttons && this.buttons.el,
       ),
-      h("div", { class: "nbf-line nbf-second" }, this.chips, h("span", { class: "nbf-grow" }), this.links, this.run),
+      h(
+        "div",
+        { class: "nbf-line nbf-second" },
+        this.chips,
+        this.workers,
+        this.cost,
+        h("span", { class: "nbf-grow" }),
+        this.links,
+        this.run,
+      ),
       this.notes,
     ]);
   }
@@ -1978,7 +2001,7 @@ class Shell {
     this.root = el;
     el.store_ = store; // for tests and the curious
     this.piece = model.get("piece") || "panel";
-    el.classList.add("nbf", `nbf-${this.piece}`);
+    el.classList.add("nbf", `nbf-is-${this.piece}`);
     el.setAttribute("role", "region");
     el.setAttribute("aria-label", `Run of ${store.structure.flow}`);
     // j, k and f are JupyterLab's, too, unless an element keeps its keys to itself.
@@ -2120,7 +2143,7 @@ class Shell {
     if (!store.summary.final && store.summary.driven && silent > SILENT_S && !store.gone) {
       if (!store.pinged) {
         store.pinged = performance.now();
-        store.model.send({ t: "all" });
+        store.post({ t: "all" });
       } else if (performance.now() - store.pinged > 6000) store.disconnect();
     } else if (silent < SILENT_S) store.pinged = 0;
     if (store.summary.going && !store.gone) this.draw();

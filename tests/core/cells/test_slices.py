@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a piece of a notebook is a string
 """A cell, run after nothing but the cells that it depends on, does what it does in the whole notebook.
 
 Notebooks are put together from small pieces that share few names, so that they alias, mutate, close

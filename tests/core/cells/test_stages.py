@@ -92,3 +92,13 @@ def test_stages_run_in_their_order(seed):
         source, target = found.stage_of(each.source), found.stage_of(each.target)
         if each.kind != "replay" and source != target:
             assert source in before[target]
+
+
+def test_a_variable_comes_from_where_its_parts_were_changed(analysed):
+    analysis = analysed("a = []\nc = [a]", "a.append(1)", "w = len(a)", "u = 1", "print(w, u, c)")
+    found = plan(analysis)
+    handed = {
+        (found.stages[edge.source].cells[-1], name) for edge in found.edges for name in edge.names
+    }
+    assert {each.source for each in analysis.dependences if each.name == "c"} >= {2}
+    assert all(source != 1 for source, name in handed if name == "c")

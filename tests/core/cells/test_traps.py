@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a trap is a line, a notebook is a string
 """What makes cells depend, trap by trap: which pair, and what is said of it.
 
 Each trap is a notebook whose last cell depends on an earlier one, or must not.
@@ -27,6 +28,8 @@ DEPENDS = [
     ("taken out", ["y = [[1]]", "x = y[0]", "x.append(1)", "y"], 3, "data", ""),
     ("popped", ["y = [[1]]", "x = y.pop()", "y"], 2, "data", "`y.pop()`"),
     ("setdefault", ["y = {}", "y.setdefault('a', [])", "y"], 2, "data", ""),
+    ("defaultdict grows", ["from collections import defaultdict\nx = defaultdict(list)", "x[1]", "x"], 2, "data", "`x`"),
+    ("defaultdict inside", ["from collections import defaultdict\nx = [defaultdict(list)]", "y = x[0]['a']", "x"], 2, "data", "`x`"),
     ("setdefault is a view", ["y = {}", "x = y.setdefault('a', [])", "x.append(1)", "y"], 3, "data", ""),
     ("unpacked", ["x = []\ny = []", "a, b = x, y", "a.append(1)", "x"], 3, "data", ""),
     ("loop variable", ["y = [[1]]", "for x in y:\n    x.append(1)", "y"], 2, "data", "`x.append(1)`"),

@@ -9,8 +9,8 @@
 `magics`   IPython's magics
 ========== ===========================================
 
-`language` has the words that they are written in. To teach nbflow a library is to add a table here.
-Where a table errs, two cells may run in the wrong order, so: what is not surely harmless is not listed.
+`language` has the words that they are written in. To teach nbflow a library is to add a table.
+Where a table errs, two cells may run in the wrong order: what is not surely harmless is not listed.
 """
 
 from nbflow.core.cells.effects.language import SCALAR, SELF, Effect, Touch

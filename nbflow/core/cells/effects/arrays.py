@@ -50,11 +50,13 @@ NUMPY = Library(
         ),
         (
             _ARRAY_VIEW,
-            "asarray asanyarray ascontiguousarray asfortranarray ravel reshape transpose squeeze "
-            "expand_dims swapaxes moveaxis rollaxis broadcast_to broadcast_arrays atleast_1d "
-            "atleast_2d atleast_3d diagonal diag split array_split hsplit vsplit dsplit real imag "
-            "flip fliplr flipud rot90 frombuffer require nan_to_num array matrix asmatrix "
-            "permute_dims matrix_transpose unstack meshgrid ix_",
+            (
+                "asarray asanyarray ascontiguousarray asfortranarray ravel reshape transpose squeeze "
+                "expand_dims swapaxes moveaxis rollaxis broadcast_to broadcast_arrays atleast_1d "
+                "atleast_2d atleast_3d diagonal diag split array_split hsplit vsplit dsplit real imag "
+                "flip fliplr flipud rot90 frombuffer require nan_to_num array matrix asmatrix "
+                "permute_dims matrix_transpose unstack meshgrid ix_"
+            ),
         ),
         (Effect(returns="iterator", result="iterator"), "nditer ndenumerate ndindex"),
         (Effect(returns="ndarray", iterates=True), "fromiter"),
@@ -105,8 +107,10 @@ NDARRAY = Type(
     methods=table(
         (
             _ARRAY_VIEW,
-            "reshape ravel transpose squeeze view swapaxes diagonal __array__ getfield astype "
-            "to_device",
+            (
+                "reshape ravel transpose squeeze view swapaxes diagonal __array__ getfield astype "
+                "to_device"
+            ),
         ),
         (
             Effect(returns=SCALAR, mutates=(SELF,)),
@@ -116,9 +120,11 @@ NDARRAY = Type(
         (Effect(returns="list"), "tolist"),
         (
             _ARRAY,
-            "sum mean std var min max argmin argmax argsort cumsum cumprod dot copy flatten "
-            "round clip any all prod nonzero repeat take trace conj conjugate searchsorted "
-            "compress choose ptp toarray todense tocsr tocsc tocoo multiply getnnz",
+            (
+                "sum mean std var min max argmin argmax argsort cumsum cumprod dot copy flatten "
+                "round clip any all prod nonzero repeat take trace conj conjugate searchsorted "
+                "compress choose ptp toarray todense tocsr tocsc tocoo multiply getnnz"
+            ),
         ),
         (PURE, "item tobytes"),
     ),
@@ -168,8 +174,28 @@ SCIPY = (
         module="scipy.stats",
         default=Effect(returns="distribution", touches=()),
         objects=dict.fromkeys(
-            "norm t uniform expon poisson binom beta gamma chi2 f bernoulli lognorm randint "
-            "multivariate_normal geom weibull_min pareto cauchy laplace logistic".split(),
+            [
+                "norm",
+                "t",
+                "uniform",
+                "expon",
+                "poisson",
+                "binom",
+                "beta",
+                "gamma",
+                "chi2",
+                "f",
+                "bernoulli",
+                "lognorm",
+                "randint",
+                "multivariate_normal",
+                "geom",
+                "weibull_min",
+                "pareto",
+                "cauchy",
+                "laplace",
+                "logistic",
+            ],
             "distribution",
         ),
     ),
@@ -200,11 +226,28 @@ _STEADY = (
 _SPLITS = Effect(returns="list", touches=(Touch("random", RNG),), unless="random_state")
 _BUNCH = Effect(touches=(Touch("file", "scikit-learn's own data", write=False),))
 
-_ESTIMATORS = (
-    "linear_model ensemble tree svm neighbors naive_bayes preprocessing decomposition cluster "
-    "neural_network impute feature_extraction.text compose discriminant_analysis mixture "
-    "manifold gaussian_process kernel_ridge dummy feature_selection"
-).split()
+_ESTIMATORS = [
+    "linear_model",
+    "ensemble",
+    "tree",
+    "svm",
+    "neighbors",
+    "naive_bayes",
+    "preprocessing",
+    "decomposition",
+    "cluster",
+    "neural_network",
+    "impute",
+    "feature_extraction.text",
+    "compose",
+    "discriminant_analysis",
+    "mixture",
+    "manifold",
+    "gaussian_process",
+    "kernel_ridge",
+    "dummy",
+    "feature_selection",
+]
 _MAKES_STEADY = Effect(returns="Estimator", result="holder")
 _MAKES_RANDOM = Effect(returns="RandomEstimator", result="holder")
 SKLEARN = (

@@ -2,7 +2,7 @@
 
 An `Effect` says what one call does: to its receiver, to its arguments, outside, and what its
 result shares with them. A `Library` has the effects of a module's functions, a `Type` those of the
-methods of its values. Both have a default for what is not listed; without one, what is not listed is
+methods of its values. Both have a default for what is not listed; without one, that is
 unknown, and may change whatever it can reach.
 """
 
@@ -82,6 +82,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Whether it leaves work behind that goes on beside later cells.
     pinned
         Why its result cannot leave its process.
+    grows
+        Whether looking into its result may add to it, as into a defaultdict.
     """
 
     returns: str = ""
@@ -100,6 +102,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     namespace: bool = False
     background: bool = False
     pinned: str = ""
+    grows: bool = False
 
 
 Effects: TypeAlias = Mapping[str, Effect]

@@ -56,8 +56,10 @@ LIBRARIES = (
         functions=table(
             (
                 sets(_RC),
-                "set set_theme set_style set_context set_palette reset_defaults reset_orig "
-                "set_color_codes",
+                (
+                    "set set_theme set_style set_context set_palette reset_defaults reset_orig "
+                    "set_color_codes"
+                ),
             ),
             (Effect(touches=(Touch("world", "the network"),), returns="DataFrame"), "load_dataset"),
             (
@@ -103,8 +105,10 @@ _PLOT = Type(
         (Effect(returns="plot", result="view", mutates=(SELF,), writes=(0, "fname")), "savefig"),
         (
             Effect(returns="plot", result="view"),
-            "get_title get_xlabel get_ylabel get_xlim get_ylim get_legend_handles_labels "
-            "get_size_inches get_lines get_xticks get_yticks",
+            (
+                "get_title get_xlabel get_ylabel get_xlim get_ylim get_legend_handles_labels "
+                "get_size_inches get_lines get_xticks get_yticks"
+            ),
         ),
     ),
     default=Effect(returns="plot", result="view", mutates=(SELF,)),

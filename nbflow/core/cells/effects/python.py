@@ -22,13 +22,15 @@ BUILTINS = Library(
     functions=table(
         (
             PURE,
-            "abs ascii bin bool bytes callable chr complex divmod float format hash hex id int "
-            "isinstance issubclass len oct ord pow print range repr round slice str "
-            "memoryview BaseException Exception ValueError TypeError KeyError IndexError "
-            "RuntimeError StopIteration NotImplementedError AttributeError ImportError OSError "
-            "FileNotFoundError ZeroDivisionError AssertionError ArithmeticError LookupError "
-            "NameError KeyboardInterrupt UserWarning DeprecationWarning FutureWarning "
-            "RuntimeWarning Warning object Ellipsis NotImplemented hasattr display",
+            (
+                "abs ascii bin bool bytes callable chr complex divmod float format hash hex id int "
+                "isinstance issubclass len oct ord pow print range repr round slice str "
+                "memoryview BaseException Exception ValueError TypeError KeyError IndexError "
+                "RuntimeError StopIteration NotImplementedError AttributeError ImportError OSError "
+                "FileNotFoundError ZeroDivisionError AssertionError ArithmeticError LookupError "
+                "NameError KeyboardInterrupt UserWarning DeprecationWarning FutureWarning "
+                "RuntimeWarning Warning object Ellipsis NotImplemented hasattr display"
+            ),
         ),
         (_ITERATES, "sum any all"),
         (_ONE_OF, "max min"),
@@ -131,9 +133,11 @@ FILE = Type(
     methods=table(
         (
             _WRITES_ON,
-            "write writelines writerow writerows writeheader read readline seek truncate flush "
-            "close commit rollback execute executemany executescript fetchone fetchall fetchmany "
-            "cursor getvalue tell readable writable fileno",
+            (
+                "write writelines writerow writerows writeheader read readline seek truncate flush "
+                "close commit rollback execute executemany executescript fetchone fetchall fetchmany "
+                "cursor getvalue tell readable writable fileno"
+            ),
         ),
         (Effect(returns="list", mutates=(SELF,)), "readlines"),
     ),

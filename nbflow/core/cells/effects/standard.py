@@ -60,9 +60,11 @@ STANDARD = (
             ),
             (
                 draws(_PYTHON),
-                "random randint randrange uniform gauss normalvariate expovariate betavariate "
-                "getrandbits triangular lognormvariate vonmisesvariate gammavariate paretovariate "
-                "weibullvariate randbytes binomialvariate getstate",
+                (
+                    "random randint randrange uniform gauss normalvariate expovariate betavariate "
+                    "getrandbits triangular lognormvariate vonmisesvariate gammavariate paretovariate "
+                    "weibullvariate randbytes binomialvariate getstate"
+                ),
             ),
             (
                 Effect(result="element", touches=(Touch("random", _PYTHON),), iterates=True),
@@ -137,7 +139,8 @@ STANDARD = (
         module="collections",
         functions=table(
             (Effect(returns="dict", result="elements", iterates=True), "Counter OrderedDict"),
-            (Effect(returns="dict", result="holder"), "defaultdict ChainMap"),
+            (Effect(returns="dict", result="holder"), "ChainMap"),
+            (Effect(returns="dict", result="holder", grows=True), "defaultdict"),
             (Effect(returns="list", result="elements", iterates=True), "deque"),
             (PURE, "namedtuple"),
         ),

@@ -37,26 +37,34 @@ PANDAS = (
         functions=table(
             (
                 Effect(returns="DataFrame", result="view", iterates=True),
-                "DataFrame Series Index MultiIndex Categorical DatetimeIndex RangeIndex concat "
-                "DataFrame.from_dict DataFrame.from_records MultiIndex.from_tuples "
-                "MultiIndex.from_product MultiIndex.from_arrays array",
+                (
+                    "DataFrame Series Index MultiIndex Categorical DatetimeIndex RangeIndex concat "
+                    "DataFrame.from_dict DataFrame.from_records MultiIndex.from_tuples "
+                    "MultiIndex.from_product MultiIndex.from_arrays array"
+                ),
             ),
             (
                 Effect(returns="DataFrame"),
-                "merge merge_asof merge_ordered pivot pivot_table melt crosstab cut qcut "
-                "get_dummies from_dummies to_datetime to_numeric to_timedelta date_range "
-                "period_range timedelta_range interval_range bdate_range isna isnull notna "
-                "notnull unique factorize wide_to_long json_normalize lreshape infer_freq",
+                (
+                    "merge merge_asof merge_ordered pivot pivot_table melt crosstab cut qcut "
+                    "get_dummies from_dummies to_datetime to_numeric to_timedelta date_range "
+                    "period_range timedelta_range interval_range bdate_range isna isnull notna "
+                    "notnull unique factorize wide_to_long json_normalize lreshape infer_freq"
+                ),
             ),
             (
                 PURE,
-                "Timestamp Timedelta Period NaT DateOffset Interval Grouper NamedAgg CategoricalDtype "
-                "DatetimeTZDtype Int64Dtype StringDtype",
+                (
+                    "Timestamp Timedelta Period NaT DateOffset Interval Grouper NamedAgg CategoricalDtype "
+                    "DatetimeTZDtype Int64Dtype StringDtype"
+                ),
             ),
             (
                 reads_file(*_PATH, returns="DataFrame"),
-                "read_csv read_table read_fwf read_excel read_json read_parquet read_feather "
-                "read_pickle read_hdf read_orc read_stata read_sas read_spss read_xml",
+                (
+                    "read_csv read_table read_fwf read_excel read_json read_parquet read_feather "
+                    "read_pickle read_hdf read_orc read_stata read_sas read_spss read_xml"
+                ),
             ),
             (reads_file(0, "io", returns="list"), "read_html"),
             (
@@ -89,13 +97,13 @@ PANDAS = (
 _METHODS = table(
     (
         _TABLE,
-        "drop dropna drop_duplicates fillna ffill bfill replace rename rename_axis reset_index "
+        ("drop dropna drop_duplicates fillna ffill bfill replace rename rename_axis reset_index "
         "set_index sort_values sort_index mask where interpolate clip query_ eval_ "
-        "add_categories remove_categories set_categories rename_categories reorder_categories",
+        "add_categories remove_categories set_categories rename_categories reorder_categories"),
     ),
     (
         Effect(returns="DataFrame"),
-        "abs add add_prefix add_suffix all any append argmax argmin argsort asfreq asof "
+        ("abs add add_prefix add_suffix all any append argmax argmin argsort asfreq asof "
         "at_time autocorr between between_time bool cat combine_first compare contains "
         "convert_dtypes corr corrwith count cov cummax cummin cumprod cumsum cumcount describe "
         "diff div divide divmod dot droplevel duplicated endswith eq equals ewm_ expanding_ "
@@ -110,14 +118,14 @@ _METHODS = table(
         "to_period to_timestamp total_seconds truediv truncate tz_convert tz_localize "
         "union unique unstack upper value_counts values_ var xs_ zfill day_name month_name "
         "normalize isocalendar floor ceil difference intersection symmetric_difference "
-        "get_loc get_indexer isalpha isdigit isnumeric len_ tz map_ to_numpy_ sum_",
+        "get_loc get_indexer isalpha isdigit isnumeric len_ tz map_ to_numpy_ sum_"),
     ),
     (
         _TABLE_VIEW,
-        "copy_ head tail squeeze transpose to_frame to_numpy view xs get assign set_axis "
+        ("copy_ head tail squeeze transpose to_frame to_numpy view xs get assign set_axis "
         "infer reindex_ astype swapaxes pipe_ join align combine set_flags droplevel_ "
         "to_series get_level_values to_flat_index array rolling expanding ewm groupby resample "
-        "get_group __array__ loc_",
+        "get_group __array__ loc_"),
     ),
     (Effect(returns="DataFrame"), "copy"),
     (_CALLS, "apply agg aggregate transform map applymap pipe combine_ rolling_"),
