@@ -1,9 +1,10 @@
 """Panels: what a notebook shows of a run, live and as a snapshot; and progress in a terminal.
 
-The live part is one widget (`widget`) around one ESM file (``static/panel.js``). A thread looks at
-the run (`feed`), finds what has changed (`tracking`), and sends it as binary records (`wire`)
-through a channel that never holds more than somebody takes (`channel`). What is slow, and what a
-click asks for (`actions`), is done at a `desk`. `html` is the snapshot that a saved notebook keeps.
+The live part is one widget (`widget`) around one ESM file, which is made of the parts in
+``static/panel``. A thread looks at the run (`feed`), finds what has changed (`tracking`), and sends
+it as binary records (`wire`) through a channel that never holds more than somebody takes
+(`channel`). What is slow, and what a click asks for (`actions`), is done at a `desk`. `html` is the
+snapshot that a saved notebook keeps.
 
 Its names are loaded when they are first used: a terminal needs no ipywidgets.
 """

@@ -28,6 +28,20 @@ from nbflow.panels.subshell import route_clicks
 #: ``panel`` shows all, the others one part each.
 Piece: TypeAlias = Literal["panel", "progress", "resources", "stuck"]
 
+#: The parts of the ESM file, in the order in which they are evaluated.
+_PARTS = (
+    "helpers",
+    "colours",
+    "store",
+    "graph",
+    "timeline",
+    "table",
+    "attention",
+    "header",
+    "node",
+    "views",
+)
+
 #: Most groups that are drawn open at a time.
 _MAX_OPENED = 5
 
@@ -42,6 +56,12 @@ def _summed(_: Any, widget: "RunWidget") -> str:
 
 def _structure(view: RunView) -> str:
     return msgspec.json.encode(structure_of(view, str(Path.cwd()))).decode()
+
+
+@cache
+def _module() -> str:
+    """Return the one ESM file that front ends load, put together from its parts."""
+    return "\n".join(_static(f"panel/{part}.js") for part in _PARTS)
 
 
 @cache
@@ -98,7 +118,7 @@ class RunWidget(anywidget.AnyWidget):
             piece=piece,
             structure=_structure(view),
             picture=self._drawn(),
-            _esm=_static("panel.js"),
+            _esm=_module(),
             _css=_static("panel.css"),
         )
         self.on_msg(self._asked)

@@ -195,6 +195,8 @@ class Run(SeenRun):
                     self._home, self.id, cluster, workers, resumption, run
                 )
                 AtExit(self._launch)
+        if self._panel is not None:
+            self._panel.wake()  # it had seen the run's end, and looked no more
         if wait and not detach:
             self.join(progress=progress)
         return self
