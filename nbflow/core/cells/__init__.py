@@ -2,7 +2,10 @@
 
 ================= ==========================================================================
 `facts`           what the analysis says: of a cell, of a pair of cells
-`analysis`        follows the cells from top to bottom
+`analysis`        follows the cells from top to bottom; the code itself is followed by `statements`,
+                  `imports`, `expressions` (on `parts`, on `naming`), `texts`, `calls`, `library`
+`values`          what is known of a value; `memory` keeps variables, `outside` all else
+`wording`         puts into words what `ledger` has
 `effects`         tables of what known libraries do
 `stages`          cuts the cells into chains that may run side by side
 `hindrances`      what keeps cells from running side by side, and what frees them

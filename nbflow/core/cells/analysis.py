@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import msgspec
 
-from nbflow.core.cells.calls import TooEntangled
 from nbflow.core.cells.effects.language import Touch
 from nbflow.core.cells.facts import (
     Analysis,
@@ -24,9 +23,8 @@ from nbflow.core.cells.facts import (
     TouchUse,
 )
 from nbflow.core.cells.ledger import Page
-from nbflow.core.cells.memory import Memory
+from nbflow.core.cells.memory import Memory, TooEntangled
 from nbflow.core.cells.outside import Outside
-from nbflow.core.cells.scopes import Scope
 from nbflow.core.cells.statements import Statements
 from nbflow.core.cells.tags import Declared, declared
 from nbflow.core.cells.values import Act, Frame, Value, name_of, reach
@@ -34,7 +32,8 @@ from nbflow.core.cells.wording import Wording, line_of
 
 #: Tags of cells whose variables a run may give other values.
 _PARAMETERS = frozenset({"parameters", "injected-parameters"})
-_CALL = Scope(frozenset(), frozenset(), frozenset(), yields=False)
+#: nbclient's tag of cells that may fail.
+_MAY_FAIL = "raises-exception"
 _MAIN = ast.Module([], [])
 
 
@@ -85,7 +84,11 @@ class _Notebook:
             page.stop(
                 "work that an earlier cell has left running goes on", Act(cell.number, "stops")
             )
-        replayed = self._follow_text(cell, page) and not cell.captures
+        # Such a cell may stop anywhere, and the notebook goes on.
+        stops = _MAY_FAIL in cell.tags
+        self._memory.globals.weak = int(stops)
+        replayed = self._follow_text(cell, page) and not (cell.captures or stops)
+        self._memory.globals.weak = 0
         if cell.captures:
             value = Value("", frozenset({self._memory.region(_MAIN)}))
             self._memory.bind(self._memory.globals, cell.captures, value, _MAIN)
@@ -122,6 +125,7 @@ class _Notebook:
         except (TooEntangled, RecursionError):
             self._statements.expressions.frame = self._memory.globals
             self._memory.calls.clear()
+            self._statements.calls.turn_to_next_cell()
             self._memory.globals.weak = 0
             page.stop("its calls are too entangled to be followed", Act(cell.number, "stops"))
             self._memory.forget(tree)

@@ -14,7 +14,7 @@ from nbflow.core.cells.arguments import Arguments
 from nbflow.core.cells.effects import function_effect, is_known_module, method_effects, out_keywords
 from nbflow.core.cells.effects.lookup import UNKNOWN, type_named
 from nbflow.core.cells.library import LibraryCalls
-from nbflow.core.cells.memory import Memory
+from nbflow.core.cells.memory import Memory, TooEntangled
 from nbflow.core.cells.values import (
     NOWHERE,
     NUMBER,
@@ -34,10 +34,10 @@ from nbflow.core.cells.values import (
 #: How many calls of the notebook's functions are followed in one cell, and how deep.
 _CALLS_A_CELL = 250
 _DEPTH = 20
-
-
-class TooEntangled(Exception):
-    """A cell calls so many functions in so many ways that it is not followed to the end."""
+#: By what an attribute of a module can be changed.
+_PATCHES = frozenset({"builtins.setattr", "builtins.delattr"})
+#: What a logger is for; its other methods set something.
+_LOGS = frozenset({"debug", "info", "warning", "error", "critical", "exception", "log"})
 
 
 class Runner(Protocol):
@@ -98,6 +98,8 @@ class Calls:
         """Note a call of a method, and return its result."""
         if isinstance(receiver.about, Class) and receiver.type in ("instance", "class"):
             return self._call_member(receiver, receiver.about, name, args, node)
+        if receiver.type == "setting:logging" and name in _LOGS:
+            return NUMBER
         if receiver.type.startswith("setting:"):
             self.library.touch_setting(receiver.type.partition(":")[2], node, write=True)
             for value in args.all():
@@ -122,6 +124,7 @@ class Calls:
         """Note that values are computed with, compared or shown: their classes may say how."""
         for value in values:
             if value.regions and value.type not in ("function", "class", "library"):
+                self._memory.spend(len(value.regions))
                 special = [
                     each
                     for each in functions_in(value.regions)
@@ -288,6 +291,11 @@ class Calls:
 
     def _call_library(self, name: str, args: Arguments, node: ast.AST) -> Value:
         effect = function_effect(name)
+        target = args.find(0)
+        if name in _PATCHES and target is not None and target.type in ("module", "library"):
+            act = self._memory.act("stops", node)
+            self._memory.page.stop(f"it changes `{target.dotted}` of a library", act)
+            self._memory.forget(node)
         if effect is None:
             module = Value("", frozenset({self._memory.module_region(name)}))
             if is_known_module(name):

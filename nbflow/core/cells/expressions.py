@@ -8,42 +8,33 @@ from typing import Any
 from nbflow.core.cells import paths
 from nbflow.core.cells.arguments import Arguments
 from nbflow.core.cells.calls import Calls
-from nbflow.core.cells.effects import attribute_type, function_effect, module_object
 from nbflow.core.cells.effects.language import SCALAR
-from nbflow.core.cells.effects.lookup import is_module, type_named
-from nbflow.core.cells.effects.python import IPYTHON_NAMES
 from nbflow.core.cells.memory import Memory
+from nbflow.core.cells.parts import Parts
 from nbflow.core.cells.scopes import Scope, comprehension_targets, scope_of
 from nbflow.core.cells.texts import follow_magic, follow_query, is_magic
 from nbflow.core.cells.values import (
+    ARITHMETIC,
+    FIXED,
     NOWHERE,
     NUMBER,
-    Class,
     Frame,
     Function,
     Text,
     Value,
     any_of,
-    classes_of,
     functions_in,
     inside,
     joined,
     union,
 )
 
-#: Types with which arithmetic makes arrays or tables, the strongest first.
-_ARITHMETIC = ("DataFrame", "ndarray")
-_FIXED = frozenset({SCALAR, "Path", "library", "module"})
-_HISTORY = "it uses IPython's history of the session"
 
-
-class Expressions:
+class Expressions(Parts):
     """Follows expressions in the frame that is current."""
 
     def __init__(self, memory: Memory, calls: Calls) -> None:
-        self.memory = memory
-        self.calls = calls
-        self.frame = memory.globals
+        super().__init__(memory, calls)
         #: Follows statements; set by who does that.
         self.execute: Callable[[Sequence[ast.stmt]], None] = _nothing
         self._handlers: dict[type[ast.expr], Callable[[Any], Value]] = {
@@ -82,68 +73,8 @@ class Expressions:
 
     # --- names --------------------------------------------------------------------------------
 
-    def load(self, name: str, node: ast.AST) -> Value:
-        """Return what a name stands for in the current frame."""
-        frame: Frame | None = self.frame
-        while frame is not None and frame is not self.memory.globals:
-            scope = frame.scope
-            if scope is not None and name in scope.declared_global:
-                break
-            hidden = frame.kind == "class" and frame is not self.frame
-            binding = None if hidden else frame.names.get(name)
-            if binding is not None and binding.value is not None:
-                self.memory.read(binding.value.regions, node, "")
-                return binding.value
-            if scope is not None and name in scope.own and frame is self.frame:
-                return NUMBER  # It will fail: a local variable before its assignment.
-            frame = frame.parent
-        return self._load_global(name, node)
-
-    def frame_of(self, name: str) -> tuple[Frame, bool]:
-        """Return the frame in which assigning a name binds it, and whether from outside of it."""
-        frame = self.frame
-        scope = frame.scope
-        if scope is None:
-            return frame, False
-        if name in scope.declared_global:
-            return self.memory.globals, True
-        if name in scope.own:
-            return frame, False
-        outer = frame.parent
-        while outer is not None and (
-            outer.kind == "class" or outer.scope is None or name not in outer.scope.own
-        ):
-            outer = outer.parent
-        return outer or self.memory.globals, True
-
-    def bind(self, name: str, value: Value, node: ast.AST, verb: str = "defines") -> None:
-        """Let a name stand for a value."""
-        frame, from_outside = self.frame_of(name)
-        self.memory.bind(frame, name, value, node, verb=verb, weak=from_outside)
-
     def _name(self, node: ast.Name) -> Value:
         return self.load(node.id, node)
-
-    def _load_global(self, name: str, node: ast.AST) -> Value:
-        memory = self.memory
-        value = memory.load_global(name, node)
-        if value is not None:
-            return value
-        if name in IPYTHON_NAMES or (name[:1] == "_" and name.lstrip("_i").isdigit()):
-            memory.page.stop(_HISTORY, memory.act("uses", node))
-            memory.forget(node)
-        if function_effect(f"builtins.{name}") is not None:
-            return Value("library", about=f"builtins.{name}")
-        if name in ("__name__", "__doc__", "__file__"):
-            return NUMBER
-        if name == "get_ipython":
-            memory.page.stop("it talks to IPython", memory.act("uses", node))
-            memory.forget(node)
-        if memory.anything is not None:
-            memory.read(frozenset({memory.anything}), node, name)
-            return Value("", frozenset({memory.anything}))
-        memory.page.missing.setdefault(name, memory.act("reads", node))
-        return Value("", frozenset({memory.module_region("?")}))
 
     # --- plain values -------------------------------------------------------------------------
 
@@ -215,9 +146,9 @@ class Expressions:
         """Return what arithmetic with some values gives."""
         self.calls.operate(values, node)
         types = {value.type for value in values}
-        if types <= _FIXED:
+        if types <= FIXED:
             return NUMBER
-        for kind in _ARITHMETIC:
+        for kind in ARITHMETIC:
             if kind in types:
                 return Value(kind, frozenset({self.memory.region(node)}))
         ours = any(True for value in values for _ in functions_in(value.regions))
@@ -257,71 +188,6 @@ class Expressions:
     def _attribute(self, node: ast.Attribute) -> Value:
         return self.attribute(self(node.value), node.attr, node)
 
-    def attribute(self, owner: Value, name: str, node: ast.AST) -> Value:
-        """Return an attribute of a value."""
-        if owner.type in ("module", "library"):
-            return self._member_of_library(owner, name, node)
-        if owner.type.startswith("setting:"):
-            self.calls.library.touch_setting(owner.type.partition(":")[2], node, write=False)
-            return owner
-        if owner.type in ("instance", "class") and isinstance(owner.about, Class):
-            return self._member(owner, owner.about, name, node)
-        self.memory.read(owner.regions, node, "")
-        kind = attribute_type(owner.type, name)
-        if kind == SCALAR:
-            return NUMBER
-        known = type_named(owner.type)
-        if kind is None and known is not None and (name in known.methods or known.default):
-            regions = owner.regions | inside(owner)
-            return Value("method", regions, about=name, owner=owner, text=_path_part(owner, name))
-        if owner.type == "":
-            self._run_properties(owner, node)
-        kinds = classes_of(owner) if name == "__class__" else NOWHERE
-        text = owner.text if owner.type == "Path" else None
-        return Value(
-            kind or "",
-            owner.regions | inside(owner) | kinds,
-            text=text and replace(text, exact=False),
-        )
-
-    def _member_of_library(self, owner: Value, name: str, node: ast.AST) -> Value:
-        full = f"{owner.dotted}.{name}"
-        kind = module_object(full)
-        if kind is not None:
-            if kind.startswith("setting:"):
-                self.calls.library.touch_setting(kind.partition(":")[2], node, write=False)
-            return Value(kind)
-        if owner.regions:
-            # A module that nobody knows: what it has may be anything of it.
-            return Value("", owner.regions)
-        return Value("module" if is_module(full) else "library", about=full)
-
-    def _member(self, owner: Value, kind: Class, name: str, node: ast.AST) -> Value:
-        self.memory.read(owner.regions, node, "")
-        member = kind.member(name)
-        if member is None:
-            if not kind.all_known() or kind.member("__getattr__"):
-                self._run_properties(owner, node)
-            kinds = classes_of(owner) if name == "__class__" else NOWHERE
-            return Value("", owner.regions | inside(owner) | kinds)
-        if isinstance(member.about, Function):
-            if member.about.decorated:
-                given = owner.regions
-                self.calls.run_on_anything([member.about], given, node)
-                return Value("", given | inside(owner))
-            bound = owner if owner.type == "instance" else None
-            return replace(member, owner=bound, regions=member.regions | owner.regions)
-        return Value("", member.regions | owner.regions | inside(owner))
-
-    def _run_properties(self, owner: Value, node: ast.AST) -> None:
-        ours = [
-            each
-            for each in functions_in(owner.regions)
-            if each.decorated or each.name == "__getattr__"
-        ]
-        if ours:
-            self.calls.run_on_anything(ours, owner.regions, node)
-
     def _subscript(self, node: ast.Subscript) -> Value:
         owner = self(node.value)
         key = self(node.slice)
@@ -338,26 +204,6 @@ class Expressions:
         ):
             return owner.items[constant]
         return self.part_of(owner, sliced=isinstance(node.slice, ast.Slice))
-
-    def part_of(self, owner: Value, *, sliced: bool = False) -> Value:
-        """Return an element of a value, nobody knows which, or a slice of it."""
-        if owner.type in (*_ARITHMETIC, "plot"):
-            return Value(owner.type, owner.regions)
-        if sliced and owner.type in ("list", "tuple"):
-            return Value(owner.type, owner.regions)
-        regions = inside(owner)
-        if owner.type in _FIXED or (owner.type in ("list", "dict", "set", "tuple") and not regions):
-            return NUMBER
-        return any_of(owner.items) if owner.items else Value("", regions)
-
-    def each_of(self, value: Value, node: ast.AST) -> Value:
-        """Return what going through a value brings, one after the other."""
-        self.calls.library.use_up(value, node)
-        self.calls.operate((value,), node)
-        if value.type == "iterator":
-            inner = inside(value)
-            return Value("", inner | inside(Value("", inner)))
-        return self.part_of(value)
 
     # --- calls and functions ------------------------------------------------------------------
 
@@ -496,24 +342,6 @@ class Expressions:
             case _:
                 raise AssertionError(f"{type(target).__name__} is no target")
 
-    def store(self, owner: Value, value: Value, node: ast.AST, attribute: str = "") -> None:
-        """Put a value into another one."""
-        if owner.type.startswith("setting:"):
-            self.calls.library.touch_setting(owner.type.partition(":")[2], node, write=True)
-            return
-        memory = self.memory
-        if owner.type in ("module", "library"):
-            act = memory.act("changes", node)
-            memory.page.stop(f"it changes `{owner.dotted}.{attribute}` of a library", act)
-            memory.forget(node)
-            return
-        self._run_properties(owner, node)
-        memory.change(owner.regions, node, "")
-        known = type_named(owner.type)
-        copied = known is not None and known.copies and value.type in (*_ARITHMETIC, *_FIXED)
-        for region in owner.regions if not copied else ():
-            memory.hold(region, value.regions, node)
-
     def _unpack(self, targets: Sequence[ast.expr], value: Value, node: ast.AST) -> None:
         starred = any(isinstance(target, ast.Starred) for target in targets)
         if value.items is not None and len(value.items) == len(targets) and not starred:
@@ -527,10 +355,3 @@ class Expressions:
 
 def _nothing(_body: Sequence[ast.stmt]) -> None:
     raise AssertionError("nobody follows statements")
-
-
-def _path_part(owner: Value, name: str) -> Text | None:
-    """Return what is known of an attribute of a path: its parent is a folder."""
-    if owner.type != "Path" or owner.text is None or name != "parent":
-        return None
-    return Text(owner.text.text.rpartition("/")[0] or ".", owner.text.exact)

@@ -33,8 +33,6 @@ class Page:
     touches: dict[Touch, Act] = field(default_factory=dict)
     barriers: dict[str, Act] = field(default_factory=dict)
     unsure: dict[str, Act] = field(default_factory=dict)
-    #: Names that no cell before this one binds.
-    missing: dict[str, Act] = field(default_factory=dict)
     #: The cells before each earlier cell, as bits of a number.
     before: dict[int, int] = field(default_factory=dict)
     #: For each variable: the cells before those from which this one has it.

@@ -10,6 +10,7 @@ from nbflow.core.cells.effects.language import PURE, Argument
 from nbflow.core.cells.effects.lookup import type_named
 from nbflow.core.cells.memory import Memory
 from nbflow.core.cells.values import (
+    ARITHMETIC,
     NOWHERE,
     NUMBER,
     Region,
@@ -288,6 +289,10 @@ class LibraryCalls:
             case "element":
                 outer = union(args.all()) | parts
                 return outer or (NOWHERE if _all_plain(given) else frozenset({memory.region(node)}))
+            case "total":
+                held = frozenset() if all(it.type in ARITHMETIC for it in given) else parts
+                plain = _all_plain(given) and not held
+                return NOWHERE if plain else frozenset({memory.region(node, held)})
             case "iterator":
                 made = memory.region(node, everything, deep=not _all_plain(given))
                 made.stream = True

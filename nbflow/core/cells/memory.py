@@ -25,6 +25,13 @@ from nbflow.core.cells.values import (
     union,
 )
 
+#: How many looks at regions a cell may cost. Most cost some hundreds; these are about 0.1 s.
+_STEPS_A_CELL = 20_000
+
+
+class TooEntangled(Exception):
+    """What a cell does has so many ways that it is not followed to the end."""
+
 
 class Memory:
     """All that is known of variables at one place of the notebook."""
@@ -41,6 +48,7 @@ class Memory:
         self._modules: dict[str, Region] = {}
         self._regions: dict[tuple[object, ...], Region] = {}
         self._seen: set[tuple[Region, str]] = set()
+        self._steps = 0
         self._serials = itertools.count(1)
 
     def turn_to(self, cell: int, *, pure: bool = False) -> Page:
@@ -50,8 +58,21 @@ class Memory:
         self.page = Page(cell, pure=pure, before=self.page.before)
         self._regions.clear()
         self._seen.clear()
+        self._steps = 0
         self.calls.clear()
         return self.page
+
+    def spend(self, steps: int) -> None:
+        """Count what following a cell costs.
+
+        Raises
+        ------
+        TooEntangled
+            If that is too much.
+        """
+        self._steps += steps
+        if self._steps > _STEPS_A_CELL:
+            raise TooEntangled
 
     def act(self, verb: str, node: ast.AST | None) -> Act:
         """Return an act of the current cell, placed where the cell itself is."""
@@ -121,7 +142,9 @@ class Memory:
                     stack.append(holder)
         if len(seen) == 1:
             return [region]
-        return reach(each for each in seen if each is region or self._is_named(each))
+        unit = reach(each for each in seen if each is region or self._is_named(each))
+        self.spend(len(seen) + len(unit))
+        return unit
 
     def _is_named(self, region: Region) -> bool:
         """Whether a global variable lies in a region now."""
@@ -154,7 +177,9 @@ class Memory:
         """Note that what can be reached from these regions is needed here."""
         if not regions:
             return
-        for region in reach(regions):
+        found = reach(regions)
+        self.spend(len(found))
+        for region in found:
             if region not in regions and self.page.covers(region.writers, name):
                 continue
             # Within a cell, what others wrote does not change.

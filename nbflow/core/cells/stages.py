@@ -122,9 +122,9 @@ def _chains(cells: Sequence[int], reduced: dict[int, frozenset[int]]) -> list[li
     chains: list[list[int]] = []
     chain_of: dict[int, list[int]] = {}
     for cell in cells:
-        source = next(iter(reduced[cell]), None)
-        if source is not None and len(reduced[cell]) == 1 and followers[source] == 1:
-            chain = chain_of[source]
+        before = list(reduced[cell])
+        if len(before) == 1 and followers[before[0]] == 1:
+            chain = chain_of[before[0]]
         else:
             chain = []
             chains.append(chain)
@@ -136,7 +136,7 @@ def _chains(cells: Sequence[int], reduced: dict[int, frozenset[int]]) -> list[li
 def _fused(
     chains: list[list[int]], waits: dict[int, frozenset[int]], worth: Worth
 ) -> list[list[int]]:
-    """Put chains that are not worth a kernel into the stage before them, if there is one for all."""
+    """Put chains that are not worth a kernel into the stage before them, if there is one."""
     groups: list[list[int]] = []
     #: Of each group: the groups that come before it, as bits.
     before: list[int] = []

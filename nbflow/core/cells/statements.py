@@ -1,7 +1,8 @@
 """Follow statements, in the order in which they run.
 
-Where the order is not known, all that may happen is joined: both branches of an ``if``, a loop's body
-as often as it finds anything new, the beginning of a ``try`` as far as it may have come.
+Where the order is not known, all that may happen is joined: both branches of an ``if``, a
+loop's body as often as it finds anything new, the beginning of a ``try`` as far as it may have
+come.
 """
 
 import ast
@@ -9,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbflow.core.cells.arguments import Arguments
-from nbflow.core.cells.calls import Calls, TooEntangled
+from nbflow.core.cells.calls import Calls
 from nbflow.core.cells.effects import is_known_module
-from nbflow.core.cells.effects.lookup import is_module, module_object
 from nbflow.core.cells.expressions import Expressions
-from nbflow.core.cells.memory import Memory
+from nbflow.core.cells.imports import Imports
+from nbflow.core.cells.memory import Memory, TooEntangled
 from nbflow.core.cells.values import (
     NUMBER,
     Binding,
@@ -43,6 +44,7 @@ class Statements:
         self.calls = Calls(memory, self)
         self.expressions = Expressions(memory, self.calls)
         self.expressions.execute = self.run
+        self._imports = Imports(memory, self.expressions)
         #: Whether the current statement replays: it imports at the top of a cell.
         self._at_top = False
         self._handlers: dict[type[ast.stmt], Callable[[Any], None]] = {
@@ -66,8 +68,8 @@ class Statements:
             ast.Return: self._return,
             ast.Raise: self._raise,
             ast.Assert: self._assert,
-            ast.Import: self._import,
-            ast.ImportFrom: self._import_from,
+            ast.Import: lambda node: self._imports.plain(node, at_top=self._at_top),
+            ast.ImportFrom: lambda node: self._imports.names(node, at_top=self._at_top),
             ast.Global: _pass,
             ast.Nonlocal: _pass,
             ast.Pass: _pass,
@@ -343,6 +345,14 @@ class Statements:
                 value = Value(value.type, regions, about=value.about, owner=value.owner)
         return value
 
+    def _shape(self, made: Class, value: Value, shapers: Sequence[Value], node: ast.AST) -> None:
+        """Let the notebook's own decorators, metaclasses and bases do what they do to a class."""
+        hook = made.member("__init_subclass__")
+        ours = [each for each in (*shapers, hook) if each is not None and each.about is not None]
+        functions = [each for it in ours for r in reach(it.regions) for each in r.functions]
+        if functions:
+            self.calls.run_on_anything(functions, value.regions, node)
+
     def _class(self, node: ast.ClassDef) -> None:
         bases = tuple(self._value(base) for base in node.bases)
         keywords = [self._value(keyword.value) for keyword in node.keywords]
@@ -372,46 +382,8 @@ class Statements:
                 region.foreign = True
         made.region = region
         value = Value("class", frozenset({region}), about=made)
-        ours = [each for each in shapers if each.type in ("function", "class")]
-        functions = [each for value in ours for r in reach(value.regions) for each in r.functions]
-        if functions:
-            self.calls.run_on_anything(functions, value.regions, node)
+        self._shape(made, value, [*keywords, *decorators], node)
         self.expressions.bind(node.name, value, node)
-
-    # --- imports ------------------------------------------------------------------------------
-
-    def _import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            package = alias.name.partition(".")[0]
-            full = alias.name if alias.asname else package
-            self._imported(alias.asname or package, self._module(full), node)
-
-    def _import_from(self, node: ast.ImportFrom) -> None:
-        module = node.module or ""
-        for alias in node.names:
-            if alias.name == "*":
-                act = self.memory.act("stops", node)
-                self.memory.page.stop(f"it imports whatever `{module}` has (*)", act)
-                self.memory.forget(node)
-                continue
-            full = f"{module}.{alias.name}"
-            if node.level or not is_known_module(module):
-                value = self._module(module or ".")
-            elif module_object(full) is not None:
-                value = Value(module_object(full) or "")
-            else:
-                value = Value("module" if is_module(full) else "library", about=full)
-            self._imported(alias.asname or alias.name, value, node)
-
-    def _module(self, name: str) -> Value:
-        if is_known_module(name):
-            return Value("module" if is_module(name) else "library", about=name)
-        return Value("module", frozenset({self.memory.module_region(name)}), about=name)
-
-    def _imported(self, name: str, value: Value, node: ast.AST) -> None:
-        replayed = self._at_top and self.frame is self.memory.globals
-        frame, outside = self.expressions.frame_of(name)
-        self.memory.bind(frame, name, value, node, verb="imports", weak=outside, replayed=replayed)
 
 
 def _pass(_node: ast.stmt) -> None:

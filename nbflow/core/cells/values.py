@@ -198,8 +198,9 @@ class Frame:
     """The variables of one call, of a class body, of a comprehension, or of the notebook.
 
     `kind` is ``call``, ``class``, ``comprehension`` or ``notebook``.
-    `made` has the functions that were defined in it. `weak` counts the constructs around the current statement that may not run at all, or many
-    times; there, binding a name adds to what it may stand for.
+    `made` has the functions that were defined in it. `weak` counts the constructs around the
+    current statement that may not run at all, or many times; there, binding a name adds to
+    what it may stand for.
     """
 
     kind: Literal["call", "class", "comprehension", "notebook"]
@@ -211,6 +212,10 @@ class Frame:
     made: list[tuple[Region, Function]] = field(default_factory=list)
 
 
+#: Types with which arithmetic makes arrays or tables, the strongest first.
+ARITHMETIC = ("DataFrame", "ndarray")
+#: Types of values that never change.
+FIXED = frozenset({SCALAR, "Path", "library", "module"})
 NUMBER = Value(SCALAR)
 
 

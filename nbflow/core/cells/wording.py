@@ -100,13 +100,17 @@ class Wording:
             barrier = there if there.verb == "stops" else here
             other = here if barrier is there else there
             side = "after" if barrier is there else "before"
-            return f"cell {barrier.cell} is a barrier: {name}{_place(barrier)}; cell {other.cell} comes {side} it"
+            return (
+                f"cell {barrier.cell} is a barrier: {name}{_place(barrier)}; "
+                f"cell {other.cell} comes {side} it"
+            )
         if there.verb == "sets" and here.verb != "sets":
             return f"cell {here.cell} needs the {name} that cell {there.cell} sets{_place(there)}"
         if "calls unknown code" in (there.verb, here.verb):
             which = here if here.verb == "calls unknown code" else there
             return (
-                f"cell {which.cell} calls code that is not known, {self.code(which)}{_place(which)}, "
+                f"cell {which.cell} calls code that is not known, "
+                f"{self.code(which)}{_place(which)}, "
                 f"which may touch {name} like cell {(there if which is here else here).cell}"
             )
         return (

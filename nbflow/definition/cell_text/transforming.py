@@ -1,7 +1,8 @@
 """IPython's own syntax as plain Python: what IPython itself would run.
 
 Magics and shell lines become calls of ``get_ipython()``, by IPython's own transformer. Where
-the cell below a magic is Python, as under ``%%time``, IPython hides it in a string; here it stays Python.
+the cell below a magic is Python, as under ``%%time``, IPython hides it in a string; here it stays
+Python.
 """
 
 import ast

@@ -51,9 +51,11 @@ NUMPY = Library(
         (
             _ARRAY_VIEW,
             (
-                "asarray asanyarray ascontiguousarray asfortranarray ravel reshape transpose squeeze "
+                "asarray asanyarray ascontiguousarray asfortranarray ravel reshape transpose "
+                "squeeze "
                 "expand_dims swapaxes moveaxis rollaxis broadcast_to broadcast_arrays atleast_1d "
-                "atleast_2d atleast_3d diagonal diag split array_split hsplit vsplit dsplit real imag "
+                "atleast_2d atleast_3d diagonal diag split array_split hsplit vsplit dsplit real "
+                "imag "
                 "flip fliplr flipud rot90 frombuffer require nan_to_num array matrix asmatrix "
                 "permute_dims matrix_transpose unstack meshgrid ix_"
             ),
@@ -295,7 +297,10 @@ _FITS = Effect(result="view", returns="Estimator", mutates=(SELF,))
 _PREDICTS = table(
     (
         _ARRAY,
-        "predict predict_proba transform score decision_function inverse_transform predict_log_proba get_feature_names_out score_samples apply",
+        (
+            "predict predict_proba transform score decision_function inverse_transform "
+            "predict_log_proba get_feature_names_out score_samples apply"
+        ),
     ),
     (Effect(returns="dict", result="view"), "get_params"),
 )

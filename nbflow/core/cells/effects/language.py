@@ -54,8 +54,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result
         ``fresh`` shares nothing with receiver and arguments; a ``view`` may share memory with
         them, ``holder`` is a new object that holds the arguments, ``elements`` is a new
-        container of what they hold; ``element`` is something that they hold; ``iterator`` goes
-        through them later.
+        container of what they hold; ``element`` is something that they hold, ``total`` what
+        adding that up gives; ``iterator`` goes through them later.
     mutates
         What it may change: ``self``, or arguments.
     inplace
@@ -87,7 +87,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     returns: str = ""
-    result: Literal["fresh", "view", "holder", "elements", "element", "iterator"] = "fresh"
+    result: Literal["fresh", "view", "holder", "elements", "element", "total", "iterator"] = "fresh"
     mutates: tuple[Argument, ...] = ()
     inplace: str = ""
     stores: bool = False

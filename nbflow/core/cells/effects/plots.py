@@ -64,7 +64,10 @@ LIBRARIES = (
             (Effect(touches=(Touch("world", "the network"),), returns="DataFrame"), "load_dataset"),
             (
                 FRESH,
-                "color_palette husl_palette cubehelix_palette light_palette dark_palette axes_style plotting_context",
+                (
+                    "color_palette husl_palette cubehelix_palette light_palette dark_palette "
+                    "axes_style plotting_context"
+                ),
             ),
         ),
         default=_DRAWS,

@@ -23,16 +23,25 @@ BUILTINS = Library(
         (
             PURE,
             (
-                "abs ascii bin bool bytes callable chr complex divmod float format hash hex id int "
-                "isinstance issubclass len oct ord pow print range repr round slice str "
-                "memoryview BaseException Exception ValueError TypeError KeyError IndexError "
-                "RuntimeError StopIteration NotImplementedError AttributeError ImportError OSError "
-                "FileNotFoundError ZeroDivisionError AssertionError ArithmeticError LookupError "
-                "NameError KeyboardInterrupt UserWarning DeprecationWarning FutureWarning "
-                "RuntimeWarning Warning object Ellipsis NotImplemented hasattr display"
+                "ascii bin bool bytes callable chr complex float format hash hex id int "
+                "isinstance issubclass len oct ord print range repr slice str "
+                "object Ellipsis NotImplemented hasattr display"
             ),
         ),
-        (_ITERATES, "sum any all"),
+        # Of arrays, these give arrays.
+        (Effect(), "abs pow divmod round"),
+        (
+            Effect(result="holder"),
+            (
+                "BaseException Exception ValueError TypeError KeyError IndexError RuntimeError "
+                "StopIteration NotImplementedError AttributeError ImportError OSError "
+                "FileNotFoundError ZeroDivisionError AssertionError ArithmeticError LookupError "
+                "NameError KeyboardInterrupt UserWarning DeprecationWarning FutureWarning "
+                "RuntimeWarning Warning"
+            ),
+        ),
+        (_ITERATES, "any all"),
+        (Effect(result="total", iterates=True), "sum"),
         (_ONE_OF, "max min"),
         (Effect(returns="list", result="elements", iterates=True), "list sorted"),
         (Effect(returns="dict", result="elements", iterates=True), "dict"),
@@ -41,7 +50,7 @@ BUILTINS = Library(
         (Effect(returns="list"), "bytearray dir"),
         (_ITERATOR, "iter zip map filter enumerate reversed aiter"),
         (Effect(result="element", mutates=(0,)), "next anext"),
-        (Effect(result="view"), "getattr type super property staticmethod classmethod"),
+        (Effect(result="view"), "memoryview getattr type super property staticmethod classmethod"),
         (Effect(mutates=(0,), stores=True, returns=SCALAR), "setattr delattr"),
         (
             Effect(
@@ -57,6 +66,7 @@ BUILTINS = Library(
         (Effect(barrier="it imports by name at run time", namespace=True), "__import__"),
         (Effect(barrier="it ends the kernel"), "exit quit"),
     ),
+    out=("file",),
 )
 
 _HOLDS = Effect(returns=SCALAR, mutates=(SELF,), stores=True)
@@ -116,6 +126,7 @@ TEXT = Type(
             "split rsplit splitlines partition rpartition findall groupdict groups",
         ),
         (Effect(returns="iterator"), "finditer"),
+        (Effect(), "maketrans"),
         (_ITERATES, "join writerow"),
         (Effect(returns=SCALAR, touches=(Touch("world", "the clock"),)), "now today utcnow"),
     ),
@@ -135,7 +146,8 @@ FILE = Type(
             _WRITES_ON,
             (
                 "write writelines writerow writerows writeheader read readline seek truncate flush "
-                "close commit rollback execute executemany executescript fetchone fetchall fetchmany "
+                "close commit rollback execute executemany executescript fetchone fetchall "
+                "fetchmany "
                 "cursor getvalue tell readable writable fileno"
             ),
         ),

@@ -62,7 +62,8 @@ STANDARD = (
                 draws(_PYTHON),
                 (
                     "random randint randrange uniform gauss normalvariate expovariate betavariate "
-                    "getrandbits triangular lognormvariate vonmisesvariate gammavariate paretovariate "
+                    "getrandbits triangular lognormvariate vonmisesvariate "
+                    "gammavariate paretovariate "
                     "weibullvariate randbytes binomialvariate getstate"
                 ),
             ),
@@ -86,7 +87,7 @@ STANDARD = (
     ),
     Library(module="math", default=Effect(returns=SCALAR, iterates=True)),
     Library(module="cmath", default=PURE),
-    Library(module="statistics", default=Effect(returns=SCALAR, iterates=True)),
+    Library(module="statistics", default=Effect(iterates=True)),
     Library(
         module="decimal",
         functions=table((sets("decimal context"), "setcontext getcontext")),
@@ -95,7 +96,7 @@ STANDARD = (
     Library(module="fractions", default=PURE),
     Library(module="numbers", default=PURE),
     Library(module="string", default=PURE),
-    Library(module="textwrap", default=PURE),
+    Library(module="textwrap", default=FRESH),
     Library(module="unicodedata", default=PURE),
     Library(module="platform", default=PURE),
     Library(module="hashlib", default=FRESH),
@@ -143,6 +144,15 @@ STANDARD = (
             (Effect(returns="dict", result="holder", grows=True), "defaultdict"),
             (Effect(returns="list", result="elements", iterates=True), "deque"),
             (PURE, "namedtuple"),
+        ),
+    ),
+    Library(
+        module="contextlib",
+        functions=table(
+            (FRESH, "suppress"),
+            (Effect(result="holder", mutates=(0,)), "redirect_stdout redirect_stderr closing"),
+            (Effect(result="holder"), "nullcontext ExitStack"),
+            (Effect(result="view"), "contextmanager asynccontextmanager"),
         ),
     ),
     Library(
@@ -200,7 +210,7 @@ STANDARD = (
     ),
     Library(module="uuid", functions=table((PURE, "UUID uuid3 uuid5")), default=_CHANCE),
     Library(module="secrets", default=_CHANCE),
-    Library(module="calendar", functions=table((sets("locale"), "setfirstweekday")), default=PURE),
+    Library(module="calendar", functions=table((sets("locale"), "setfirstweekday")), default=FRESH),
     Library(module="pprint", default=PURE),
     Library(module="timeit", functions=table((_CLOCK, "default_timer"))),
     Library(
@@ -242,7 +252,7 @@ STANDARD = (
         functions=table((PURE, "getlocale format_string currency")),
         default=sets("locale"),
     ),
-    Library(module="gc", default=PURE),
+    Library(module="gc", functions=table((PURE, "collect enable disable isenabled freeze"))),
     Library(
         module="os",
         functions=table(
@@ -353,18 +363,18 @@ STANDARD = (
     Library(
         module="json",
         functions=table(
-            (Effect(mutates=(0,)), "load"),
+            (Effect(mutates=(0, "fp", "file")), "load"),
             (FRESH, "loads"),
-            (Effect(returns=SCALAR, mutates=(1,)), "dump"),
+            (Effect(returns=SCALAR, mutates=(1, "fp", "file")), "dump"),
             (PURE, "dumps"),
         ),
     ),
     Library(
         module="pickle",
         functions=table(
-            (Effect(mutates=(0,)), "load"),
+            (Effect(mutates=(0, "fp", "file")), "load"),
             (FRESH, "loads"),
-            (Effect(returns=SCALAR, mutates=(1,)), "dump"),
+            (Effect(returns=SCALAR, mutates=(1, "fp", "file")), "dump"),
             (PURE, "dumps"),
         ),
     ),

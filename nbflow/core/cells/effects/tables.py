@@ -1,5 +1,7 @@
 """What pandas does. A Series, an Index and a DataFrame are one type here: ``DataFrame``."""
 
+import re
+
 from nbflow.core.cells.effects.arrays import RNG
 from nbflow.core.cells.effects.language import (
     FRESH,
@@ -55,7 +57,8 @@ PANDAS = (
             (
                 PURE,
                 (
-                    "Timestamp Timedelta Period NaT DateOffset Interval Grouper NamedAgg CategoricalDtype "
+                    "Timestamp Timedelta Period NaT DateOffset Interval Grouper NamedAgg "
+                    "CategoricalDtype "
                     "DatetimeTZDtype Int64Dtype StringDtype"
                 ),
             ),
@@ -148,7 +151,7 @@ _METHODS = table(
 DATAFRAME = Type(
     name="DataFrame",
     # A name that ends in _ only keeps a group of names in its alphabetical order.
-    methods={name: effect for name, effect in _METHODS.items() if not name.endswith("_") or name.startswith("__")},
+    methods={name: each for name, each in _METHODS.items() if not re.search("[^_]_$", name)},
     attributes={
         "shape": SCALAR, "size": SCALAR, "ndim": SCALAR, "dtypes": "DataFrame", "empty": SCALAR,
         "values": "ndarray", "T": "DataFrame", "index": "DataFrame", "columns": "DataFrame",
@@ -158,7 +161,7 @@ DATAFRAME = Type(
         "day": "DataFrame", "hour": "DataFrame", "is_unique": SCALAR,
     },
     copies=True,
-    out=("out",),
+    out=("out", "buf"),
 )  # fmt: skip
 _PLOTTER = Type(name="plotter", default=Effect(returns="plot", plots=True))
 
