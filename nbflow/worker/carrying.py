@@ -172,6 +172,6 @@ class CarriedStore(ArtifactStore):
         if size_bytes > self._left_bytes:
             raise ArtifactError(
                 f"{size_bytes:,} bytes are too many to be sent: this worker does not see the store "
-                f"{self._ref.shown}, and an attempt can send {self._limit_bytes:,} bytes in all. Put "
-                "the home on a file system that the workers share, or hand on a file's path"
+                f"{self._ref.shown}, and an attempt can send {self._limit_bytes:,} bytes in all. "
+                "Put the home on a file system that the workers share, or hand on a file's path"
             )
