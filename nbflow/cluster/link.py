@@ -136,8 +136,11 @@ class Link:
         loop = asyncio.get_running_loop()
         silent_since: float | None = None
         while True:
+            # Not `wait_for`: until Python 3.12, it loses a cancellation that comes together with
+            # what is waited for.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._broken.wait(), PULSE_S)
+                async with asyncio.timeout(PULSE_S):
+                    await self._broken.wait()
             if not self.is_up:
                 if not await self._restore():
                     return
@@ -161,9 +164,8 @@ class Link:
 
     async def _answers(self) -> bool:
         try:
-            identity = await asyncio.wait_for(
-                self._client.scheduler.identity(n_workers=0), ANSWER_S
-            )
+            async with asyncio.timeout(ANSWER_S):
+                identity = await self._client.scheduler.identity(n_workers=0)
             await self._pulse(identity["n_workers"])
         except OSError:  # a TimeoutError is one
             return False

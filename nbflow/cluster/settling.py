@@ -91,7 +91,8 @@ class Settler:
             self.echo.clear()
             await client.log_event(self._topic, encode([]))
             try:
-                await asyncio.wait_for(self.echo.wait(), ECHO_S)
+                async with asyncio.timeout(ECHO_S):
+                    await self.echo.wait()
                 break
             except TimeoutError:
                 continue  # The scheduler had not subscribed us yet.
@@ -140,9 +141,9 @@ class Settler:
 
     async def _held_by_workers(self, asked: set[AttemptId]) -> set[AttemptId]:
         """Return which attempts may be with a worker: where one does not answer, all it had."""
-        call = self._link.client.run(remote.adopt, self._topic, on_error="return")
         try:
-            answers = await asyncio.wait_for(call, ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                answers = await self._link.client.run(remote.adopt, self._topic, on_error="return")
         except TimeoutError:
             return asked
         held: set[AttemptId] = set()

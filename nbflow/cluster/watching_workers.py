@@ -55,6 +55,7 @@ class WorkerWatch:
         self._client: Any = None
         self._heartbeats: dict[str, tuple[float, float]] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._closed = False
 
     def watch(self, client: Any) -> None:
         """Watch by means of this client, in place of an earlier one."""
@@ -64,13 +65,15 @@ class WorkerWatch:
 
     async def close(self) -> None:
         """Tell nothing any more."""
+        self._closed = True
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
 
     async def _watch(self) -> None:
         due, told = 0.0, -1
-        while True:
+        # A library may swallow a cancellation, too.
+        while not self._closed:
             try:
                 count = (await self._identity(0))["n_workers"]
                 if count != told or time.monotonic() >= due:
@@ -84,8 +87,10 @@ class WorkerWatch:
             await asyncio.sleep(COUNT_S)
 
     async def _identity(self, workers: int) -> Mapping[str, Any]:
-        call = self._client.scheduler.identity(n_workers=workers)
-        identity: Mapping[str, Any] = await asyncio.wait_for(call, _ANSWER_S)
+        # Not `wait_for`, which loses a cancellation that comes together with the answer (until
+        # Python 3.12): then nobody would ever end this.
+        async with asyncio.timeout(_ANSWER_S):
+            identity: Mapping[str, Any] = await self._client.scheduler.identity(n_workers=workers)
         return identity
 
     def _tell(self, workers: Mapping[str, Mapping[str, Any]]) -> None:

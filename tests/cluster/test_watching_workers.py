@@ -134,3 +134,31 @@ def test_a_scheduler_out_of_reach_is_asked_again(quick):
             pass
 
     watched(scenario)
+
+
+class HeldScheduler:
+    """Answers when it is let."""
+
+    def __init__(self):
+        self.scheduler = self  # as of a client
+        self.answer = asyncio.get_running_loop().create_future()
+
+    async def identity(self, n_workers):
+        await asyncio.shield(self.answer)
+        return {"n_workers": 0, "workers": {}}
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_an_end_that_comes_with_an_answer_is_an_end(turns):
+    async def scenario():
+        scheduler = HeldScheduler()
+        watch = WorkerWatch(lambda _: None, clock=lambda: 0.0)
+        watch.watch(scheduler)
+        await asyncio.sleep(0)
+        scheduler.answer.set_result(None)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            await watch.close()
+
+    asyncio.run(scenario())
