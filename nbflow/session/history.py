@@ -24,6 +24,7 @@ from nbflow.core.expecting import Sample, sizes_of
 from nbflow.core.spec import FlowSpec, NodeSpec
 from nbflow.core.values import FromOutput, NotText, Value, resolve
 from nbflow.ports import Journal, RunRow
+from nbflow.session.replacing import replace_file
 
 _log = logging.getLogger(__name__)
 
@@ -107,12 +108,10 @@ class History:
             return {}
 
     def _write(self, learned: Mapping[str, Learned]) -> None:
-        new = self._path.with_name(f".{self._path.name}.new")
         try:
             self._path.parent.mkdir(exist_ok=True)
-            new.write_bytes(msgspec.json.encode(learned))
             # The last of several writers wins: each has read the same journal.
-            new.replace(self._path)
+            replace_file(self._path, msgspec.json.encode(learned))
         except OSError as error:
             _log.debug("the history is not kept in %s: %s", self._path, error)
 

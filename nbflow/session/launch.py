@@ -10,7 +10,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from nbflow import _logs
@@ -28,7 +28,7 @@ from nbflow.session.change import Change
 from nbflow.session.home import Home, driver_name
 from nbflow.session.logbook import FOLDER as LOGS
 from nbflow.session.logbook import LogBook
-from nbflow.session.observers import Observer, Observing
+from nbflow.session.observers import Observing
 from nbflow.session.observing import Observation
 from nbflow.session.resuming import seeds_of
 from nbflow.session.samples import FILE as SAMPLES
@@ -46,7 +46,7 @@ class Claimed:
         self.run = run
         self.epoch = epoch
         self.resumption = Resumption()
-        #: Who observes it besides those that the launch was made with.
+        #: Who observes it.
         self.observation = Observation()
 
 
@@ -64,8 +64,6 @@ class Launch:
         Seconds since the epoch.
     listen
         Called with what cells print, in the launch's thread: it must not block, nor raise.
-    observers
-        Are shown the run whenever it has changed, from a thread of their own.
     """
 
     def __init__(
@@ -74,11 +72,9 @@ class Launch:
         *,
         clock: Callable[[], float] = time.time,
         listen: Callable[[Printed], None] | None = None,
-        observers: Sequence[Observer] = (),
     ) -> None:
         self._clock = clock
         self._listen = listen
-        self._observers = observers
         #: What the nodes print; None until the run is driven.
         self.logbook: LogBook | None = None
         self._cluster = DaskCluster(target, clock=clock)
@@ -216,7 +212,6 @@ class Launch:
         """Drive the run, with all who look at it."""
         _logs.now_about(_logs.Subject(run=claimed.run.id))
         folder = home.runs_folder(claimed.run.id)
-        observers = (*self._observers, *claimed.observation.observers)
         with LogBook(folder / LOGS, self._clock) as self.logbook:
             with self._lock:
                 self._loop = asyncio.get_running_loop()
@@ -225,7 +220,7 @@ class Launch:
                     driver.put(stimulus)
             with (
                 Publisher(folder / FILE, self.view, self.change),
-                Observing(observers, self.view, self.change),
+                Observing(claimed.observation.observers, self.view, self.change),
             ):
                 try:
                     return await driver.drive()

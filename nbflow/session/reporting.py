@@ -4,7 +4,6 @@ What has to be read for it is bounded: of the failures, the first ones are told 
 notebooks that are very large are left alone.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from nbflow.drawing.report import Failure, Report, report_html
 from nbflow.drawing.values import value_text
 from nbflow.session.document import executed_notebook, status_of
 from nbflow.session.log_files import LogLine
+from nbflow.session.replacing import replace_file
 from nbflow.session.results import NodeHandle
 from nbflow.session.watching import home_option
 
@@ -77,12 +77,7 @@ def write_report(run: Reported, path: Path, now: float | None = None) -> Path:
     page = report_html(gathered(run, time.time() if now is None else now))
     path.parent.mkdir(parents=True, exist_ok=True)
     # Replaced as a whole: whoever has the old one open in a browser may reload it at any time.
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        new.write_text(page, encoding="utf-8")
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
+    replace_file(path, page.encode())
     return path
 
 

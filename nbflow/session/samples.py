@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from nbflow.core.usage import Usage
+from nbflow.session.replacing import replace_file
 
 _log = logging.getLogger(__name__)
 
@@ -29,12 +30,11 @@ def write_samples(path: Path, usage: Mapping[str, tuple[Usage, ...]]) -> None:
         return
     thin = {name: samples[:: -(-len(samples) // _SAMPLES)] for name, samples in usage.items()}
     # The latest first, since the first ones are kept.
-    kept = dict(islice({**thin, **_without(read_samples(path), thin)}.items(), _NODES))
-    new = path.with_name(f".{path.name}.new")
+    earlier = {name: each for name, each in read_samples(path).items() if name not in thin}
+    kept = dict(islice({**thin, **earlier}.items(), _NODES))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_bytes(msgspec.json.encode(kept))
-        new.replace(path)
+        replace_file(path, msgspec.json.encode(kept))
     except OSError as error:
         _log.warning("what nodes have used is not shown later: %s", error)
 
@@ -48,9 +48,3 @@ def read_samples(path: Path) -> dict[str, tuple[Usage, ...]]:
     except (OSError, msgspec.MsgspecError) as error:
         _log.debug("no samples in %s: %s", path, error)
         return {}
-
-
-def _without(
-    samples: dict[str, tuple[Usage, ...]], names: Mapping[str, object]
-) -> dict[str, tuple[Usage, ...]]:
-    return {name: each for name, each in samples.items() if name not in names}

@@ -25,6 +25,7 @@ from nbflow.core.usage import Usage, with_sample
 from nbflow.core.view import RunView
 from nbflow.drawing.watch import Watcher
 from nbflow.session.change import Change
+from nbflow.session.replacing import replace_file
 
 _log = logging.getLogger(__name__)
 
@@ -122,11 +123,8 @@ class Publisher:
         data = msgspec.json.encode(Telemetry.of(view))
         if data == self._written:
             return
-        new = self._path.with_name(f".{self._path.name}.new")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        new.write_bytes(data)
-        # Replaced as a whole, and not synced: after a crash nobody asks for it.
-        new.replace(self._path)
+        replace_file(self._path, data)
         self._written = data
 
     def _give_up(self, error: Exception) -> None:

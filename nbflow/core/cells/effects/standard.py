@@ -25,6 +25,13 @@ _ITERATOR = Effect(returns="iterator", result="iterator", iterates=True)
 _CONTAINER = Effect(result="elements", iterates=True)
 _FOLDER = reads_file(0, "path", returns="list")
 _LEFT = Effect(background=True, barrier="it starts work in the background")
+#: Of modules that turn values into a text or bytes, and back.
+_CODEC = table(
+    (Effect(mutates=(0, "fp", "file")), "load"),
+    (FRESH, "loads"),
+    (Effect(returns=SCALAR, mutates=(1, "fp", "file")), "dump"),
+    (PURE, "dumps"),
+)
 _ROWS = Effect(
     returns="iterator", result="iterator", mutates=(0,), iterates=True, pinned="it reads a file"
 )
@@ -362,21 +369,11 @@ STANDARD = (
     ),
     Library(
         module="json",
-        functions=table(
-            (Effect(mutates=(0, "fp", "file")), "load"),
-            (FRESH, "loads"),
-            (Effect(returns=SCALAR, mutates=(1, "fp", "file")), "dump"),
-            (PURE, "dumps"),
-        ),
+        functions=_CODEC,
     ),
     Library(
         module="pickle",
-        functions=table(
-            (Effect(mutates=(0, "fp", "file")), "load"),
-            (FRESH, "loads"),
-            (Effect(returns=SCALAR, mutates=(1, "fp", "file")), "dump"),
-            (PURE, "dumps"),
-        ),
+        functions=_CODEC,
     ),
     Library(
         module="csv",
