@@ -157,6 +157,20 @@ def speak(environ: MutableMapping[str, str]) -> bool:
     return True
 
 
+def speaks() -> bool:
+    """Whether the logger ``nbflow`` has its handler."""
+    return _speaker() is not None
+
+
+def hush() -> None:
+    """Take away what `speak` gave."""
+    logger = logging.getLogger("nbflow")
+    if (speaker := _speaker()) is not None:
+        logger.removeHandler(speaker)
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
+
+
 @contextmanager
 def handed_on() -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
     """Give what a worker process needs to write into this process's log, if it has one.

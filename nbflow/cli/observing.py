@@ -1,12 +1,14 @@
 """Options for those who watch many runs: metrics, traces, the program's log.
 
-Each is a variable of the environment, set for this command and what it starts: detached drivers and
-workers read the same.
+Each is a variable of the environment, set for as long as this command lasts and for what it starts:
+detached drivers and workers read the same. Whoever calls a command from Python gets the environment
+back as it was.
 """
 
 import importlib.util
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -71,7 +73,16 @@ def _setting(variable: str, *, needs: str = "", extra: str = "") -> Callable[...
                 f"{param.opts[0]} needs {needs}. Install it: pip install 'nbflow[{extra}]'",
                 context,
             )
+        context.call_on_close(partial(_put_back, variable, os.environ.get(variable)))
         os.environ[variable] = str(value)
-        _logs.speak(os.environ)
+        if not _logs.speaks() and _logs.speak(os.environ):
+            context.call_on_close(_logs.hush)
 
     return take
+
+
+def _put_back(variable: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = value

@@ -1,6 +1,7 @@
 """The options are variables of this command, and say at once what they lack."""
 
 import importlib.util
+import logging
 import os
 
 import click
@@ -28,6 +29,16 @@ def invoke(monkeypatch):
 
 def test_options_become_variables(invoke):
     assert invoke("--metrics-port", "9123", "--traces").output == "['9123', '1'] False\n"
+
+
+def test_the_environment_is_the_callers_again_when_the_command_has_ended(invoke):
+    before, logger = dict(os.environ), logging.getLogger("nbflow")
+    handlers, propagates, level = list(logger.handlers), logger.propagate, logger.level
+    options = ("--metrics-port", "9123", "--traces", "--log-format", "json")
+    assert invoke(*options).output == "['9123', '1'] True\n"
+    command.make_context("command", [*options]).close()
+    assert dict(os.environ) == before
+    assert (logger.handlers, logger.propagate, logger.level) == (handlers, propagates, level)
 
 
 def test_without_options_nothing_is_asked_for(invoke):
