@@ -10,7 +10,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test browser check format bench chaos clean
+.PHONY: demo test browser check format bench chaos corpus clean
 
 demo: $(STAMP)
 	$(BIN)/nbflow run notebooks/pipeline/flow.yaml -o out
@@ -46,6 +46,11 @@ bench: $(STAMP)
 # Kills processes of runs and says what was lost; ARGS="--kills 100 --seed 7".
 chaos: $(STAMP)
 	$(BIN)/python -m chaos $(ARGS)
+
+# Runs notebooks in order and by cells, and compares; DIR=FOLDER, or else those inside installed
+# packages. ARGS="--seeds 3 --timeout 300 --json corpus.json".
+corpus: $(STAMP)
+	$(BIN)/python -m corpus $(DIR) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .nbflow out notebooks/.nbflow notebooks/*/.nbflow

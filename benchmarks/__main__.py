@@ -9,11 +9,26 @@ from benchmarks.graph import graph
 from benchmarks.kernels import kernels
 from benchmarks.notebooks import notebooks
 from benchmarks.panel import panel
+from benchmarks.pixel import pixel
 from benchmarks.probe import probe
+from benchmarks.seeing import seeing
 from benchmarks.stalls import stalls
 from benchmarks.startup import startup
 
-_ALL = (startup, kernels, notebooks, graph, analysis, caching, durable, probe, stalls, panel)
+_ALL = (
+    startup,
+    kernels,
+    notebooks,
+    graph,
+    analysis,
+    caching,
+    durable,
+    probe,
+    seeing,
+    stalls,
+    panel,
+    pixel,
+)
 
 
 @click.group(invoke_without_command=True)

@@ -116,6 +116,16 @@ STALLS = {
         "import fcntl\nfile = open(LOCKED)\nbegun()\nfcntl.flock(file, fcntl.LOCK_EX)",
         expected=1,
     ),
+    # Uninterruptible, as a wait for a disk that does not answer: the system holds up who starts a
+    # process by `vfork` until that one is under way.
+    "disk": Stall(
+        "blocked_on_io",
+        "import ctypes, signal\nlibc = ctypes.CDLL(None)\nstack = (ctypes.c_longdouble * 4096)()\n"
+        "top = ctypes.c_void_p(ctypes.addressof(stack) + ctypes.sizeof(stack))\n"
+        "CLONE_VFORK = 0x4000\nbegun()\n"
+        "libc.clone(libc.pause, top, CLONE_VFORK | signal.SIGCHLD, None)",
+        expected=1,
+    ),
     "awaited": Stall("sleeping", "import asyncio\nbegun()\nawait asyncio.sleep(3600)", expected=1),
 }
 

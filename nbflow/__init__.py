@@ -4,7 +4,7 @@ The names below are loaded when they are first used, so that ``import nbflow`` i
 notebook's kernel, which may only want `emit`, costs next to nothing.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbflow._lazy import lazily
 from nbflow._version import __version__
@@ -99,6 +99,20 @@ __all__ = [
 
 
 __getattr__ = lazily(__name__, _PLACES)
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Add nbflow's magics to an IPython session: ``%load_ext nbflow``."""
+    from nbflow.magics import load  # lazy, as all that this module names
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take them away again, with all that they have begun: ``%unload_ext nbflow``."""
+    from nbflow.magics import unload  # lazy, as above
+
+    unload(shell)
 
 
 def __dir__() -> list[str]:

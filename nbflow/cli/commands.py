@@ -32,6 +32,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "nbflow.cli.cell_dependencies",
         "Say why one cell of a notebook depends on another.",
     ),
+    "bench": (
+        "nbflow.cli.bench_notebook",
+        "Time a notebook in order and by cells.",
+    ),
     "schema": ("nbflow.cli.planning", "Print the JSON Schema of flow files, for editors."),
     "gc": ("nbflow.cli.housekeeping", "Drop what nothing refers to."),
     "verify": ("nbflow.cli.housekeeping", "Compare what is stored with its hashes."),

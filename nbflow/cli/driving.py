@@ -35,6 +35,7 @@ class Manner:
     run_id: str | None = None
     #: As of `Flow.run`.
     cache: bool | float | str | None = None
+    cells: bool | None = None
     as_json: bool
     progress: bool
     #: Whether a process of its own drives the run, for which nobody waits here.
@@ -61,6 +62,7 @@ def drive(
                 output_dir=manner.output_dir,
                 run_id=manner.run_id,
                 cache=manner.cache,
+                cells=manner.cells,
                 listen=None if listener is None else listener.hear,
             )
         code = joined(started, progress=manner.progress)
@@ -77,6 +79,7 @@ def _detached(flow: "Flow", params: Mapping[str, Any], manner: Manner) -> int:
             output_dir=manner.output_dir,
             run_id=manner.run_id,
             cache=manner.cache,
+            cells=manner.cells,
             detach=True,
         )
     return left(started, manner)

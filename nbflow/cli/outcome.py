@@ -70,7 +70,7 @@ def reason_text(node: NodeRun) -> str:
 
 
 def _notebook_line(view: RunView, run: "Run") -> Iterator[str]:
-    codes = [node.code for node in view.run.graph.nodes.values()]
+    codes = [node.code for node in view.run.graph.nodes.values() if not node.is_stage]
     forms = [code.papermill for code in codes if isinstance(code, NotebookCode)]
     if len(forms) == 1 and forms[0].output_path is not None:
         place = forms[0].output_path
@@ -81,7 +81,12 @@ def _notebook_line(view: RunView, run: "Run") -> Iterator[str]:
 
 def _failures(view: RunView) -> Iterator[str]:
     nodes = view.run.nodes
-    failed = [name for name in view.run.graph.nodes if nodes[name].state is NodeState.FAILED]
+    # Of stages, the node that puts their notebook together says what it has come to.
+    failed = [
+        name
+        for name, spec in view.run.graph.nodes.items()
+        if nodes[name].state is NodeState.FAILED and not spec.is_stage
+    ]
     glyph = NODE_LOOKS[NodeState.FAILED].glyph
     for name in failed[:_FAILURES]:
         yield f"  {glyph} {one_line(name)}"

@@ -1,13 +1,20 @@
 """Commands about flows that run nothing: ``check``, ``graph``, ``schema``."""
 
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from nbflow.cli.cell_dependencies import check_cells, draw_cells
 from nbflow.cli.errors import USAGE, problem_lines
-from nbflow.cli.options import examples, json_option, parameter_options, target_argument
+from nbflow.cli.options import (
+    examples,
+    home_option,
+    json_option,
+    parameter_options,
+    target_argument,
+)
 from nbflow.core.errors import DefinitionError, Problem
 
 if TYPE_CHECKING:
@@ -76,15 +83,27 @@ def check(
     help="Write to a file instead of to standard output.",
 )
 @click.option(
-    "--cells", is_flag=True, help="Of a notebook, draw the stages that its cells fall into."
+    "--cells",
+    is_flag=True,
+    help="Of a notebook, draw what its cells could be cut into; of a flow, the stages in which "
+    "run --cells would run the cells of its notebooks now.",
 )
+@home_option
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-def graph(*, target: str, fmt: "Format", output: TextIO, cells: bool, as_json: bool) -> None:
+def graph(
+    *,
+    target: str,
+    fmt: "Format",
+    output: TextIO,
+    cells: bool,
+    home: Path | None,
+    as_json: bool,
+) -> None:
     """Draw a flow; run nothing."""
     from nbflow.session import load
 
     wanted: Format = "json" if as_json else fmt
-    if cells:
+    if cells and target.endswith(".ipynb"):
         picture = draw_cells(target, wanted)
         click.echo(picture, file=output, nl=not picture.endswith("\n"))
         return
@@ -93,7 +112,7 @@ def graph(*, target: str, fmt: "Format", output: TextIO, cells: bool, as_json: b
     if faults:
         # What is faulty may have no picture: a node that waits for itself, or for none.
         raise DefinitionError(faults)
-    picture = flow.graph().render(wanted)
+    picture = flow.graph(cells=cells, home=home).render(wanted)
     click.echo(picture, file=output, nl=not picture.endswith("\n"))
 
 

@@ -21,6 +21,7 @@ from nbflow.cli.options import (
     quiet_option,
 )
 from nbflow.cli.paths import STREAM, is_notebook, is_stdin_piped
+from nbflow.cli.verifying_cells import verify_notebook, verify_options
 
 
 @click.command(
@@ -28,6 +29,7 @@ from nbflow.cli.paths import STREAM, is_notebook, is_stdin_piped
     epilog=examples(
         "nbflow run flow.yaml -o out -p date 2026-02-01",
         "nbflow run analysis.ipynb result.ipynb -f params.yaml",
+        "nbflow run analysis.ipynb --cells",
         "nbflow run flow.py:flow --cluster tcp://scheduler:8786 --json",
     ),
 )
@@ -40,6 +42,13 @@ from nbflow.cli.paths import STREAM, is_notebook, is_stdin_piped
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Folder of the executed notebooks, DIR/NODE.ipynb. By default in the home.",
+)
+@verify_options
+@click.option(
+    "--cells/--no-cells",
+    default=None,
+    help="Run the cells of a notebook side by side where that is worth it, with the same answer; "
+    "of a flow, those of all notebooks that do not say. --no-cells: of none.",
 )
 @cache_options
 @cluster_options
@@ -59,10 +68,12 @@ def run(  # noqa: PLR0913 - one for each option or group of them
     params: dict[str, Any],
     asked: PapermillOptions,
     output_dir: Path | None,
+    cells: bool | None,
     cache: bool | float | str | None,
     choice: ClusterChoice,
     home: Path | None,
     run_id: str | None,
+    verify: tuple[str, ...] | None,
     detach: bool,
     as_json: bool,
     quiet: bool,
@@ -82,6 +93,7 @@ def run(  # noqa: PLR0913 - one for each option or group of them
         output_dir=output_dir,
         run_id=run_id,
         cache=cache,
+        cells=cells,
         as_json=as_json,
         progress=asked.shows_progress(quiet=quiet or logs_instead()),
         detach=detach,
@@ -91,8 +103,10 @@ def run(  # noqa: PLR0913 - one for each option or group of them
             raise click.UsageError("Missing argument 'TARGET'.", ctx)
         target = STREAM
     if is_notebook(target, has_output=output is not None):
-        ctx.exit(_run_notebook(ctx, target, output, params, asked, manner))
+        ctx.exit(_run_notebook(ctx, target, output, params, asked, manner, verify))
     asked.refuse_for_flow()
+    if verify is not None:
+        raise click.UsageError(f"--verify is for a notebook, and {target} is a flow")
     if output is not None:
         raise click.UsageError(
             f"OUTPUT is for a notebook, and {target} is a flow. Its executed notebooks go into the "
@@ -110,6 +124,7 @@ def _run_notebook(
     params: dict[str, Any],
     asked: PapermillOptions,
     manner: Manner,
+    verify: tuple[str, ...] | None = None,
 ) -> int:
     """Do what the words about one notebook ask for, and return the exit code."""
     from nbflow.cli import single as singles
@@ -129,6 +144,8 @@ def _run_notebook(
         form = single.notebook.form
         refuse_detached(asked, form.delivered_to, to_stdout=single.to_stdout)
     manner = replace(manner, to_stdout=single.to_stdout)
+    if verify is not None:
+        return verify_notebook(single, verify, manner)
     flow = single.flow()
     files = PrintFiles(asked)
     try:

@@ -8,6 +8,7 @@ that dies is replaced, and its attempts are reported as lost, not silently run a
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -24,7 +25,6 @@ from dask.system import CPU_COUNT
 from distributed import Scheduler
 from distributed.deploy.utils import nprocesses_nthreads
 from distributed.diagnostics.plugin import SchedulerPlugin
-from distributed.utils import silence_logging_cmgr
 
 from nbflow import _logs
 from nbflow.cluster.worker_process import WorkerOptions
@@ -152,11 +152,7 @@ class EmbeddedCluster:
         ClusterError
             If the scheduler cannot listen on loopback.
         """
-        # As LocalCluster does: a scheduler inside a program should not fill its terminal.
-        self._quiet.enter_context(silence_logging_cmgr(logging.ERROR))
-        scheduler_log = logging.getLogger("distributed.scheduler")
-        scheduler_log.addFilter(_is_news)
-        self._quiet.callback(scheduler_log.removeFilter, _is_news)
+        self._hush()
         try:
             self._scheduler = await OnceScheduler(
                 host="127.0.0.1",
@@ -212,6 +208,17 @@ class EmbeddedCluster:
             await self._scheduler.close()
         self._quiet.close()
         self._folder.cleanup()
+
+    def _hush(self) -> None:
+        """Let Dask print errors only, as LocalCluster does; a program's terminal is not its own."""
+        # Filters of this cluster alone: of two that overlap, the first to end takes away its own.
+        dask_log = logging.getLogger("distributed")
+        handlers = [it for it in dask_log.handlers if isinstance(it, logging.StreamHandler)]
+        errors_only, news_only = functools.partial(_is_error), functools.partial(_is_news)
+        scheduler_log = logging.getLogger("distributed.scheduler")
+        for place, wanted in (*((it, errors_only) for it in handlers), (scheduler_log, news_only)):
+            place.addFilter(wanted)
+            self._quiet.callback(place.removeFilter, wanted)
 
     async def _keep_running(self, number: int, threads: int) -> None:
         failed_starts = 0
@@ -276,6 +283,11 @@ class EmbeddedCluster:
         log = self._log(number)
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return "\n".join(f"    {line}" for line in lines[-8:])
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    """Whether a line of the log says that something has gone wrong."""
+    return record.levelno >= logging.ERROR
 
 
 def _is_news(record: logging.LogRecord) -> bool:

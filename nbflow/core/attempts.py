@@ -14,6 +14,7 @@ from nbflow.core.ids import AttemptId, without_credentials
 from nbflow.core.policies import OutputLimit, Timeout
 from nbflow.core.spec import Code
 from nbflow.core.stacks import Stack
+from nbflow.core.stage_results import StageResult
 from nbflow.core.states import Reason
 from nbflow.core.usage import Usage, UsageSum
 from nbflow.core.values import Artifact, Value
@@ -62,6 +63,8 @@ class AttemptTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     flow: str = ""
     #: The W3C trace context of the attempt's span; empty where nobody traces.
     traceparent: str = ""
+    #: How the stages of the notebook have ended that come before, by node.
+    stages: dict[str, StageResult] = {}
     #: The attempt must not begin unless its announcement has been received (`at_most_once`).
     careful: bool = False
     #: Whether somebody listens to what the cells print, so that `Printed` is worth reporting.

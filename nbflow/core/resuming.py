@@ -62,6 +62,7 @@ def plan(run: Run, wish: Wish, files: Mapping[str, str]) -> list[Step]:
     files
         Digests of the files that nodes are declared to read, by node.
     """
+    wish = _with_stages(run, wish)
     forced = _forced(run, wish)
     causes: dict[str, tuple[ResetKind, str]] = {}
     steps: list[Step] = []
@@ -130,7 +131,7 @@ def _cause(
     node = run.nodes[name]
     if name in forced:
         return "forced", "somebody wants it to run again"
-    if node.state in _TRIED_AGAIN and not node.is_cached:
+    if node.state in _TRIED_AGAIN and not node.is_cached and not _is_made_up_for(run, name):
         return "resumed", f"resumed: it was {node.state}"
     own = _changed(run, name, node, files)
     before = next((source for source in run.graph.upstream[name] if source in causes), None)
@@ -140,6 +141,14 @@ def _cause(
     return own
 
 
+def _is_made_up_for(run: Run, name: str) -> bool:
+    """Whether it is a stage whose notebook has come to its result all the same."""
+    return run.graph.nodes[name].is_stage and any(
+        run.graph.nodes[whole].stages and run.nodes[whole].has_result
+        for whole in run.graph.downstream[name]
+    )
+
+
 def _changed(
     run: Run, name: str, node: NodeRun, files: Mapping[str, str]
 ) -> tuple[ResetKind, str] | None:
@@ -147,6 +156,17 @@ def _changed(
         # Recorded by a program that took none: nothing can be compared, and the result stands.
         return None
     return difference(node.fingerprint, fingerprint_of(run, name, files.get(name, "")))
+
+
+def _with_stages(run: Run, wish: Wish) -> Wish:
+    """Who names a notebook means its stages, too."""
+
+    def whole(names: tuple[str, ...]) -> tuple[str, ...]:
+        nodes = run.graph.nodes
+        stages = (it.node for name in names if name in nodes for it in nodes[name].stages)
+        return tuple(dict.fromkeys((*names, *stages)))
+
+    return msgspec.structs.replace(wish, begin_at=whole(wish.begin_at), only=whole(wish.only))
 
 
 def _forced(run: Run, wish: Wish) -> frozenset[str]:

@@ -128,8 +128,11 @@ def spoils(run: Run, name: str, node: NodeRun) -> bool:
     """Whether `node` keeps its run from being a success.
 
     Failed nodes do. So do cancelled ones, and those skipped behind either: a resume
-    may have mended the cause without running them.
+    may have mended the cause without running them. Stages of a notebook never do: the node that
+    puts them together comes after them however they end, and says what their notebook has come to.
     """
+    if run.graph.nodes[name].is_stage:
+        return False
     if node.state is NodeState.SKIPPED:
         return node.reason is not None and node.reason.kind == "upstream_failed"
     return node.state is NodeState.CANCELLED or (
@@ -142,17 +145,26 @@ def lets_pass(run: Run, source: str, target: str, node: NodeRun) -> bool:
 
     A success does, here or in the run that it was taken from. So does a failed or skipped node
     that is declared `continue_on_failure`, but only for nodes that merely come after it: whoever
-    wants its output cannot have it.
+    wants its output cannot have it. The node that puts stages together waits for no success.
     """
     if node.has_result:
         return True
     if node.state is NodeState.FAILED or node.state is NodeState.SKIPPED:
         return (
-            run.graph.nodes[source].policy.continue_on_failure
+            _goes_on(run, source, target)
             and (source, target) not in run.graph.data_pairs
             and settled(run, source, node)
         )
     return False
+
+
+def _goes_on(run: Run, source: str, target: str) -> bool:
+    nodes = run.graph.nodes
+    if nodes[source].is_stage:
+        # What puts the stages of a notebook together wants to know how each has ended; another
+        # stage would go on where a run from top to bottom had stopped.
+        return bool(nodes[target].stages)
+    return nodes[source].policy.continue_on_failure
 
 
 def missing_upstream(run: Run, name: str) -> int:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from nbflow.core.policies import Cache, Limits, Policy
+from nbflow.core.stages import StagePlace, StageSpec
 from nbflow.core.values import Binding, Value
 
 
@@ -43,6 +44,9 @@ class NotebookCode(msgspec.Struct, frozen=True, tag="notebook", omit_defaults=Tr
     that the notebook names; `cwd` is the kernel's working directory (default: the notebook's
     folder). `python` is the interpreter, or the folder of an environment, whose ipykernel runs the
     notebook; `env` are environment variables of the kernel, besides the worker's own.
+
+    With `stage`, only these of its cells are run; with `stages`, its cells are run by other nodes,
+    and it puts together what these bring. See `nbflow.core.stages`.
     """
 
     path: str
@@ -52,6 +56,8 @@ class NotebookCode(msgspec.Struct, frozen=True, tag="notebook", omit_defaults=Tr
     python: str | None = None
     env: dict[str, str] = {}
     papermill: PapermillForm = PapermillForm()
+    stage: StageSpec | None = None
+    stages: tuple[StagePlace, ...] = ()
 
 
 class FunctionCode(msgspec.Struct, frozen=True, tag="function", omit_defaults=True):
@@ -108,8 +114,20 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def kind(self) -> str:
-        """``notebook`` or ``function``."""
-        return "notebook" if isinstance(self.code, NotebookCode) else "function"
+        """``notebook``, ``stage`` or ``function``."""
+        if isinstance(self.code, FunctionCode):
+            return "function"
+        return "notebook" if self.code.stage is None else "stage"
+
+    @property
+    def is_stage(self) -> bool:
+        """Whether it is a stage of a notebook that another node puts together."""
+        return isinstance(self.code, NotebookCode) and self.code.stage is not None
+
+    @property
+    def stages(self) -> tuple[StagePlace, ...]:
+        """The stages that it puts together, if it does."""
+        return self.code.stages if isinstance(self.code, NotebookCode) else ()
 
 
 class FlowSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -122,6 +140,9 @@ class FlowSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: What the run was asked to do about caches; its nodes' policies say so already. A cache is
     #: for all nodes that have no word of their own about it; False is none for any node.
     cache: Cache | bool | None = None
+    #: What the run was asked to do about the cells of notebooks that have no word of their own: to
+    #: run them as stages. False is for no notebook at all.
+    cells: bool | None = None
     #: Modules that warm kernels should have loaded: what the notebooks import, and what was named.
     preload: tuple[str, ...] = ()
     #: Where the flow was written, for messages.

@@ -143,6 +143,7 @@ FailureKind: TypeAlias = Literal[
     "worker_lost",
     "invalid_input",
     "lost_lease",
+    "conflict",
 ]
 LossKind: TypeAlias = Literal[
     "worker_lost", "driver_lost", "interrupted", "needs_decision", "resolved"
@@ -161,4 +162,4 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 #: Failures that another attempt cannot mend: they depend on the definition alone.
-NOT_RETRIED: frozenset[str] = frozenset({"invalid_input"})
+NOT_RETRIED: frozenset[str] = frozenset({"invalid_input", "conflict"})

@@ -20,7 +20,9 @@ import msgspec
 #: Values whose JSON is larger than this become artifacts, to keep the journal small.
 INLINE_LIMIT_BYTES = 8 * 1024
 
-ArtifactKind: TypeAlias = Literal["json", "parquet", "npy", "pickle", "file", "notebook", "text"]
+ArtifactKind: TypeAlias = Literal[
+    "json", "parquet", "npy", "pickle", "file", "notebook", "text", "namespace"
+]
 
 
 class Inline(msgspec.Struct, frozen=True, tag="inline"):

@@ -21,6 +21,7 @@ from nbflow.definition.options import NodeOptions
 from nbflow.definition.places import caller_folder, caller_place, everywhere, working_folder
 from nbflow.definition.preparation import Prepared
 from nbflow.definition.references import Node, ParamRef
+from nbflow.definition.staged.asking import CellsAsked
 
 Effect: TypeAlias = Literal["idempotent", "at_most_once"]
 #: Whether there is a cache, or for how long its results are good; None leaves it open.
@@ -38,7 +39,7 @@ class FlowBuilder:
         The flow's parameters and their defaults; a run may give other values.
     defaults
         Policies of nodes that do not name their own: any of the policies of `notebook`, its
-        `inputs` and `packages`.
+        `inputs`, `packages` and `cells`.
     max_concurrent
         How many nodes may be queued or running at once.
     limits
@@ -121,6 +122,7 @@ class FlowBuilder:
         effect: Effect | None = None,
         cache: CacheOption = None,
         checkpoint: float | str | None = None,
+        cells: bool | None = None,
         expected: float | str | Expected | None = None,
         inputs: Iterable[str | Path] | str | Path | None = None,
         packages: Iterable[str] | str | None = None,
@@ -166,6 +168,9 @@ class FlowBuilder:
         checkpoint
             Seconds after which its variables are kept at the end of a cell, so that a resumed run
             goes on from there.
+        cells
+            Whether its cells run side by side where that is worth it: as *stages*, nodes of their
+            own, with the same answer as from top to bottom.
         expected
             Seconds that an attempt is expected to take, a duration such as ``"10m"``, or an
             `Expected`; far beyond that, `Run.diagnose` says why. By default as earlier runs took.
@@ -201,6 +206,7 @@ class FlowBuilder:
             effect=effect,
             cache=cache,
             checkpoint=checkpoint,
+            cells=cells,
             expected=expected,
             inputs=inputs,
             packages=packages,
@@ -306,6 +312,7 @@ class FlowBuilder:
         *,
         kernels: frozenset[str] | None = None,
         cache: CacheOption = None,
+        cells: CellsAsked = preparation.NOTHING_ASKED,
     ) -> Prepared:
         """Return all that a run with parameters `given` needs.
 
@@ -315,13 +322,17 @@ class FlowBuilder:
             As of `check`.
         cache
             As of `Flow.run`.
+        cells
+            Which notebooks run as stages, and what is known of their cells.
 
         Raises
         ------
         DefinitionError
             With every error, if the flow is not fit to run.
         """
-        return preparation.prepare(self.draft, given or {}, kernels=kernels, cache=cache)
+        return preparation.prepare(
+            self.draft, given or {}, kernels=kernels, cache=cache, cells=cells
+        )
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -185,6 +185,7 @@ class PolicyModel(_Model):
         default=None,
         description='a number of seconds above 0, or a duration such as "30s" or "5m", or false',
     )
+    cells: bool | None = Field(default=None, description="true or false")
     expected: Expecting | None = Field(
         default=None,
         description='the seconds that an attempt is expected to take, or a duration such as "10m", '

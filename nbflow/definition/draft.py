@@ -23,8 +23,10 @@ from nbflow.definition.declared import parse_input, parse_packages
 from nbflow.definition.faults import Fault, described, wrong
 from nbflow.definition.functions import label_of, signature_of
 from nbflow.definition.kernel_options import parse_kernel, parse_path, parse_preload, parse_variable
+from nbflow.definition.named import mapping_of, names_of
 from nbflow.definition.options import (
     NodeOptions,
+    cells_conflict,
     conflict,
     function_faults,
     limits_from,
@@ -32,6 +34,7 @@ from nbflow.definition.options import (
     policy_options,
 )
 from nbflow.definition.places import Where
+from nbflow.definition.policies import parse_flag
 from nbflow.definition.references import RESULT, Node
 
 _T = TypeVar("_T")
@@ -39,7 +42,7 @@ _T = TypeVar("_T")
 _NOTHING: Mapping[str, Any] = {}
 _NO_NAMES: tuple[str, ...] = ()
 #: Options that are not policies, and may stand among the defaults all the same.
-_DECLARATIONS = frozenset({"inputs", "packages"})
+_DECLARATIONS = frozenset({"inputs", "packages", "cells"})
 
 _TWO_KERNELS = Fault(
     "kernel and python are both given, and either alone says what runs the notebook",
@@ -56,6 +59,9 @@ class Written:
     function: Callable[..., Any] | None = None
     #: Whether the node itself has a word about its cache.
     says_cache: bool = False
+    #: Whether it is to run as stages of cells, and whether that is the node's own word.
+    cells: bool = False
+    says_cells: bool = False
 
 
 class FlowDraft:
@@ -95,6 +101,8 @@ class FlowDraft:
         self._defaults = Policy()
         #: `inputs` and `packages` of nodes that name none.
         self._declared = Identity()
+        #: Whether notebooks that say nothing about it run as stages of cells.
+        self._cells = False
         #: What leads to this flow once more, and how many nodes it had when it was read.
         self._origin = ("", 0)
         #: The folder that would have to be the current one again for its paths to mean the same.
@@ -132,7 +140,7 @@ class FlowDraft:
     ) -> None:
         """Set what holds for the whole flow; to be called before nodes are added."""
         written = self._attempt(
-            lambda: _mapping("params", params), _NOTHING, None, self.where, "params"
+            lambda: mapping_of("params", params), _NOTHING, None, self.where, "params"
         )
         for name, value in written.items():
             try:
@@ -143,9 +151,10 @@ class FlowDraft:
             self._defaults = defaults
         else:
             written = self._attempt(
-                lambda: _mapping("defaults", defaults), _NOTHING, None, self.where, "defaults"
+                lambda: mapping_of("defaults", defaults), _NOTHING, None, self.where, "defaults"
             )
             self._declared = self._declarations(written.get, Identity(), None, self._in_defaults)
+            self._cells = self._flag("cells", written.get("cells"), None, self._in_defaults)
             policies = {key: it for key, it in written.items() if key not in _DECLARATIONS}
             self._defaults, misfits = policy_from(policies, Policy())
             for option, misfit in misfits:
@@ -186,7 +195,7 @@ class FlowDraft:
         for option, misfit in function_faults(options):
             self._note(misfit, where(option), name)
         params = self._attempt(
-            lambda: _mapping("params", options.params), _NOTHING, name, where, "params"
+            lambda: mapping_of("params", options.params), _NOTHING, name, where, "params"
         )
         try:
             signature = signature_of(function)
@@ -211,17 +220,21 @@ class FlowDraft:
             self._note(Fault(f"a node's name must be text, not {described(name)}"), where(), None)
             name = legal_name(str(name))
         outputs = self._attempt(
-            lambda: _names("outputs", options.outputs), _NO_NAMES, name, where, "outputs"
+            lambda: names_of("outputs", options.outputs), _NO_NAMES, name, where, "outputs"
         )
         after = self._attempt(
-            lambda: _names("after", options.after, self), _NO_NAMES, name, where, "after"
+            lambda: names_of("after", options.after, self), _NO_NAMES, name, where, "after"
         )
         policy, misfits = policy_from(policy_options(options), self._defaults)
         for option, misfit in misfits:
             self._note(misfit, where(option), name)
-        contradiction = conflict(policy)
-        if contradiction is not None:
-            self._note(contradiction, where("effect"), name)
+        cells = self._flag("cells", options.cells, name, where)
+        for option, contradiction in (
+            ("effect", conflict(policy)),
+            ("cells", cells_conflict(policy) if cells else None),
+        ):
+            if contradiction is not None:
+                self._note(contradiction, where(option), name)
         spec = NodeSpec(
             name=name,
             code=code,
@@ -234,7 +247,16 @@ class FlowDraft:
             ),
             place=where(),
         )
-        self.written.append(Written(spec, where, function, options.cache is not None))
+        self.written.append(
+            Written(
+                spec,
+                where,
+                function,
+                says_cache=options.cache is not None,
+                cells=function is None and (self._cells if options.cells is None else cells),
+                says_cells=options.cells is not None,
+            )
+        )
         node = Node(name, spec.kind, outputs, self, function)
         self.nodes.append(node)
         return node
@@ -257,6 +279,12 @@ class FlowDraft:
             return base
         return Identity(inputs=inputs, packages=packages)
 
+    def _flag(self, option: str, written: Any, node: str | None, where: Where) -> bool:
+        """Return a flag; False if it is not written."""
+        if written is None:
+            return False
+        return self._attempt(lambda: parse_flag(written, option), False, node, where, option)
+
     def _inputs(self, written: Any, base: Identity) -> tuple[str, ...]:
         if written is None:
             return base.inputs
@@ -270,7 +298,7 @@ class FlowDraft:
 
     def _environment(self, env: Any, node: str, where: Where) -> dict[str, str]:
         variables: dict[str, str] = {}
-        written = self._attempt(lambda: _mapping("env", env), _NOTHING, node, where, "env")
+        written = self._attempt(lambda: mapping_of("env", env), _NOTHING, node, where, "env")
         for name, value in written.items():
             try:
                 variables[name] = parse_variable(name, value)
@@ -280,7 +308,9 @@ class FlowDraft:
 
     def _bindings(self, params: Any, node: str, where: Where) -> dict[str, Binding]:
         bindings: dict[str, Binding] = {}
-        written = self._attempt(lambda: _mapping("params", params), _NOTHING, node, where, "params")
+        written = self._attempt(
+            lambda: mapping_of("params", params), _NOTHING, node, where, "params"
+        )
         for name, value in written.items():
             try:
                 bindings[name] = self.binder.bind(value)
@@ -344,36 +374,3 @@ def _is_there(place: str) -> bool:
 def legal_name(text: str) -> str:
     """Return the node name that is nearest to `text`: ``01 load`` becomes ``01-load``."""
     return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.") or "node"
-
-
-def _mapping(option: str, written: Any) -> Mapping[str, Any]:
-    if written is None:
-        return {}
-    if not isinstance(written, Mapping):
-        raise Fault(f"{option} must be a mapping of names to values, not {described(written)}")
-    for name in written:
-        if not isinstance(name, str):
-            raise Fault(f"{option} has the name {described(name)}, which is not text", "Quote it")
-    return written
-
-
-def _names(option: str, written: Any, owner: object = None) -> tuple[str, ...]:
-    """Return the names in a list of names or, where `owner` is given, of its nodes."""
-    if written is None:
-        return ()
-    if isinstance(written, (str, Node)):
-        written = (written,)
-    wanted = "names" if owner is None else "nodes or their names"
-    if not isinstance(written, Iterable) or isinstance(written, Mapping):
-        raise Fault(f"{option} must be a list of {wanted}, not {described(written)}")
-    names: dict[str, None] = {}
-    for item in written:
-        if isinstance(item, Node) and owner is not None:
-            if item.owner is not owner:
-                raise Fault(f"{option} names {item!r}, which belongs to another flow")
-            names[item.name] = None
-        elif isinstance(item, str):
-            names[item] = None
-        else:
-            raise Fault(f"{option} must be a list of {wanted}, but has {described(item)}")
-    return tuple(names)

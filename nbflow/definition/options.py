@@ -56,6 +56,7 @@ class NodeOptions:
     effect: Any = None
     cache: Any = None
     checkpoint: Any = None
+    cells: Any = None
     expected: Any = None
     inputs: Any = None
     packages: Any = None
@@ -111,6 +112,22 @@ def conflict(policy: Policy) -> Fault | None:
     return None
 
 
+def cells_conflict(policy: Policy) -> Fault | None:
+    """Return what keeps a notebook with this policy from running as stages, if anything does."""
+    if policy.effect == "at_most_once":
+        return Fault(
+            "it is to run at most once, and cells that do what was not known of them run again",
+            "Leave cells out, or leave effect out if it does no harm to run it twice",
+        )
+    if policy.checkpoint_s is not None:
+        return Fault(
+            "it asks for checkpoints, and stages have none: what a stage has done is kept when it "
+            "has ended",
+            "Leave out cells or checkpoint, or set checkpoint to false",
+        )
+    return None
+
+
 def limits_from(flow: Any, groups: Any) -> tuple[Limits, list[tuple[str, Fault]]]:
     """Return limits on concurrent nodes, and what could not be used of them."""
     faults: list[tuple[str, Fault]] = []
@@ -157,6 +174,7 @@ _NOT_OF_FUNCTIONS = {
     "nice": "scheduling priority of its own",
     "start_timeout": "kernel that would have to start",
     "checkpoint": "cells after which its variables could be kept",
+    "cells": "cells that could run side by side",
     "kernel": "kernel",
     "python": "Python of its own",
     "env": "environment of its own",

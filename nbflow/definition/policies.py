@@ -119,10 +119,10 @@ def parse_resources(value: Any) -> dict[str, float]:
     return {name: float(amount) for name, amount in value.items()}
 
 
-def parse_flag(value: Any) -> bool:
-    """Return `continue_on_failure`."""
+def parse_flag(value: Any, option: str = "continue_on_failure") -> bool:
+    """Return what is true or false."""
     if not isinstance(value, bool):
-        raise wrong("continue_on_failure", "true or false", value)
+        raise wrong(option, "true or false", value)
     return value
 
 

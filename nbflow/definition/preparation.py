@@ -22,6 +22,7 @@ from nbflow.definition.faults import Fault
 from nbflow.definition.functions import FunctionPickler
 from nbflow.definition.identity.identities import Identities
 from nbflow.definition.notebook_file import NotebookFiles
+from nbflow.definition.staged import CellsAsked
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,17 @@ class Prepared:
     given: tuple[str, ...] = ()
 
 
+#: Nothing is asked of cells, and nothing is known of them.
+NOTHING_ASKED = CellsAsked()
+
+
 def prepare(
-    draft: FlowDraft, given: Mapping[str, Any], *, kernels: frozenset[str] | None, cache: Any = None
+    draft: FlowDraft,
+    given: Mapping[str, Any],
+    *,
+    kernels: frozenset[str] | None,
+    cache: Any = None,
+    cells: CellsAsked = NOTHING_ASKED,
 ) -> Prepared:
     """Return all that a run with parameters `given` needs; arguments as of `examine`.
 
@@ -49,7 +59,7 @@ def prepare(
     DefinitionError
         With every error, if the flow is not fit to run.
     """
-    prepared, problems = examine(draft, given, kernels=kernels, cache=cache)
+    prepared, problems = examine(draft, given, kernels=kernels, cache=cache, cells=cells)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise DefinitionError(errors)
@@ -57,7 +67,12 @@ def prepare(
 
 
 def examine(
-    draft: FlowDraft, given: Mapping[str, Any], *, kernels: frozenset[str] | None, cache: Any = None
+    draft: FlowDraft,
+    given: Mapping[str, Any],
+    *,
+    kernels: frozenset[str] | None,
+    cache: Any = None,
+    cells: CellsAsked = NOTHING_ASKED,
 ) -> tuple[Prepared, list[Problem]]:
     """Prepare as much as can be prepared, and return it with every problem.
 
@@ -71,20 +86,31 @@ def examine(
         Kernels that can be started; None if that cannot be known yet.
     cache
         What the run is to do about caches; see `nbflow.definition.cache_rules`.
+    cells
+        Which notebooks run as stages, and what is known of their cells.
     """
     files = NotebookFiles(draft.contents)
+    identities = Identities(files)
     problems = list(draft.problems)
     params = {**draft.params, **_given_values(draft, given, problems)}
     asked = _asked_cache(draft, cache, problems)
-    nodes = with_caches(_nodes_with_code(draft, files, problems), draft.written, asked)
+    nodes = with_caches(_nodes_with_code(draft, files, identities, problems), draft.written, asked)
     spec = assembled(draft, nodes, given)
     preload = _preloaded(draft.preload, nodes, files)
-    spec = msgspec.structs.replace(spec, preload=preload, cache=asked)
+    spec = msgspec.structs.replace(spec, preload=preload, cache=asked, cells=cells.asked)
     problems += check_params(spec, given)
     problems += check(
         spec, kernels=kernels, files=files, where=[written.where for written in draft.written]
     )
     problems += never_cached(spec.nodes, draft.written, params)
+    # What was written has been judged by now; what it becomes is our own work.
+    wanted = frozenset(it.spec.name for it in draft.written if runs_as_stages(it, cells.asked))
+    if wanted:
+        # Lazy: with it comes the analysis of cells, which few flows need.
+        from nbflow.definition.staged.expansion import Reader, expanded
+
+        spec, odd = expanded(spec, wanted, params, Reader(files, identities), cells)
+        problems += odd
     warnings = tuple(problem for problem in problems if problem.severity == "warning")
     return Prepared(spec, params, dict(draft.binder.blobs), warnings, tuple(given)), problems
 
@@ -132,12 +158,18 @@ def _asked_cache(draft: FlowDraft, cache: Any, problems: list[Problem]) -> Cache
         return None
 
 
+def runs_as_stages(written: Written, asked: bool | None) -> bool:
+    """Whether a node is to run as stages of cells, given what the run was asked to do."""
+    if written.function is not None or asked is False:
+        return False
+    return written.cells or (bool(asked) and not written.says_cells)
+
+
 def _nodes_with_code(
-    draft: FlowDraft, files: NotebookFiles, problems: list[Problem]
+    draft: FlowDraft, files: NotebookFiles, identities: Identities, problems: list[Problem]
 ) -> list[NodeSpec]:
     """Return the nodes with the digests of their code, where it can be had."""
     pickler = FunctionPickler(draft.binder.keep)
-    identities = Identities(files)
     nodes: list[NodeSpec] = []
     for written in draft.written:
         node = written.spec

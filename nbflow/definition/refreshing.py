@@ -9,21 +9,37 @@ Functions stay as they were recorded.
 # ruff: noqa: PTH117
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import msgspec
 
 from nbflow.core.errors import Problem
 from nbflow.core.spec import FlowSpec, NodeSpec, NotebookCode
+from nbflow.core.values import Value
 from nbflow.definition.bindings import digest_of
 from nbflow.definition.declared import not_installed
 from nbflow.definition.faults import Fault
 from nbflow.definition.identity.identities import Identities
 from nbflow.definition.notebook_file import NotebookFiles
+from nbflow.definition.staged import CellsAsked, Learn, nothing_learned
 
 
-def refreshed(spec: FlowSpec) -> tuple[FlowSpec, dict[str, bytes], list[Problem]]:
+def refreshed(
+    spec: FlowSpec,
+    params: Mapping[str, Value] = MappingProxyType({}),
+    learn: Learn = nothing_learned,
+) -> tuple[FlowSpec, dict[str, bytes], list[Problem]]:
     """Return `spec` with its notebooks as they are now.
+
+    Parameters
+    ----------
+    spec
+        The flow. What runs as stages does so again.
+    params
+        All parameters of the run.
+    learn
+        What is known of the cells of notebooks.
 
     Returns
     -------
@@ -36,20 +52,33 @@ def refreshed(spec: FlowSpec) -> tuple[FlowSpec, dict[str, bytes], list[Problem]
         each that is there, and is no notebook.
     """
     reader = _Reader()
-    nodes = tuple(reader.read(node) for node in spec.nodes)
-    return msgspec.structs.replace(spec, nodes=nodes), reader.blobs, reader.problems
+    if not any(node.is_stage for node in spec.nodes):
+        return reader.flow(spec), reader.blobs, reader.problems
+    # Lazy: with it comes the analysis of cells, which few flows need.
+    from nbflow.definition.staged.expansion import Reader, collapsed, expanded, staged_nodes
+
+    whole = reader.flow(collapsed(spec))
+    parts = Reader(reader.files, reader.identities)
+    cells = CellsAsked(learn=learn, earlier=spec)
+    again, odd = expanded(whole, staged_nodes(spec), params, parts, cells)
+    return again, reader.blobs, [*reader.problems, *odd]
 
 
 class _Reader:
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.problems: list[Problem] = []
-        self._files = NotebookFiles()
-        self._identities = Identities(self._files)
+        self.files = NotebookFiles()
+        self.identities = Identities(self.files)
         #: Notebooks of which has been said that something is wrong.
         self._faulty: set[str] = set()
 
-    def read(self, node: NodeSpec) -> NodeSpec:
+    def flow(self, spec: FlowSpec) -> FlowSpec:
+        """Return a flow without stages as it is now."""
+        nodes = tuple(self._node(node) for node in spec.nodes)
+        return msgspec.structs.replace(spec, nodes=nodes)
+
+    def _node(self, node: NodeSpec) -> NodeSpec:
         code = node.code
         if isinstance(code, NotebookCode):
             if not os.path.isabs(code.path):
@@ -61,11 +90,11 @@ class _Reader:
                 return node
         node = msgspec.structs.replace(node, code=code)
         self.problems += self._missing(node)
-        return msgspec.structs.replace(node, identity=self._identities.of(node))
+        return msgspec.structs.replace(node, identity=self.identities.of(node))
 
     def _read(self, code: NotebookCode) -> NotebookCode:
-        data = self._files.bytes_of(code.path)
-        self._files.parsed(code.path)
+        data = self.files.bytes_of(code.path)
+        self.files.parsed(code.path)
         digest = digest_of(data)
         if digest == code.digest:
             return code
@@ -73,7 +102,7 @@ class _Reader:
         return msgspec.structs.replace(code, digest=digest)
 
     def _missing(self, node: NodeSpec) -> Iterator[Problem]:
-        for package in self._identities.missing_packages(node):
+        for package in self.identities.missing_packages(node):
             yield not_installed(package, node.place, node.name)
 
     def _say(self, fault: Fault, node: NodeSpec, path: str) -> None:

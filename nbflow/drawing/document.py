@@ -22,11 +22,12 @@ def draw_json(graph: Graph, states: Mapping[str, NodeState]) -> str:
 def _node(node: NodeSpec, state: NodeState | None) -> dict[str, Any]:
     notebook = node.code.path if isinstance(node.code, NotebookCode) else None
     # No cell indices means the whole notebook: nodes that are stages of cells name theirs.
+    stage = node.code.stage if isinstance(node.code, NotebookCode) else None
     record: dict[str, Any] = {
         "name": node.name,
         "kind": node.kind,
         "notebook": notebook,
-        "cells": [],
+        "cells": [] if stage is None else [cell.index for cell in stage.cells if not cell.replayed],
     }
     return record if state is None else {**record, "status": str(state)}
 

@@ -16,7 +16,9 @@ from nbflow.core import events as ev
 from nbflow.core.attempts import AttemptTask, Checkpointed, Outcome
 from nbflow.core.ids import AttemptId
 from nbflow.core.machine import Run, resolve_params
-from nbflow.core.spec import NotebookCode
+from nbflow.core.run import NodeRun
+from nbflow.core.spec import Code, NotebookCode
+from nbflow.core.stage_results import EMITTED, VALUE, StageResult
 from nbflow.core.states import Reason
 from nbflow.core.values import (
     Artifact,
@@ -80,12 +82,12 @@ class TaskMaker:
         except NotText as error:
             return _invalid_input(attempt, f"{error}. Hand it on as a parameter of its own")
         node = run.graph.nodes[attempt.node]
-        path = None
+        code, path = _code_of(run, attempt.node), None
         if isinstance(node.code, NotebookCode):
             path = str(notebook_path(run.output_dir, attempt.node, node.code))
         self._prepared[attempt] = AttemptTask(
             id=attempt,
-            code=node.code,
+            code=code,
             params=params,
             outputs=run.graph.wanted_outputs(attempt.node),
             timeout=node.policy.timeout,
@@ -105,6 +107,7 @@ class TaskMaker:
             heard=self._heard,
             flow=run.graph.spec.name,
             traceparent=self._traceparent(attempt),
+            stages=_stages_of(run, code),
         )
         return None
 
@@ -148,6 +151,13 @@ class TaskMaker:
             digests.update(artifact.digest for artifact in artifacts_in(value))
         if task.checkpoint is not None:
             digests.update((task.checkpoint.namespace.digest, task.checkpoint.notebook.digest))
+        for stage in task.stages.values():
+            digests.update(
+                artifact.digest
+                for value in [*stage.outputs.values(), stage.notebook]
+                if value is not None
+                for artifact in artifacts_in(value)
+            )
         carried = {digest: self._store.get(digest) for digest in sorted(digests)}
         return msgspec.structs.replace(task, carried=carried)
 
@@ -167,6 +177,28 @@ class TaskMaker:
 def notebook_path(output_dir: str, node: str, code: NotebookCode) -> Path:
     """Return where the executed notebook of `node` is kept for people."""
     return Path(code.papermill.saved_to or f"{output_dir}/{node}.ipynb")
+
+
+def _code_of(run: Run, node: str) -> Code:
+    """Return what the next attempt runs; one that is tried again runs its cells in order."""
+    code = run.graph.nodes[node].code
+    if isinstance(code, NotebookCode) and code.stages and run[node].failures:
+        return msgspec.structs.replace(code, stages=())
+    return code
+
+
+def _stages_of(run: Run, code: Code) -> dict[str, StageResult]:
+    """Return how the stages of a notebook have ended, with what they bring for the whole of it."""
+    if not isinstance(code, NotebookCode):
+        return {}
+    return {place.node: _stage_result(run[place.node]) for place in code.stages}
+
+
+def _stage_result(stage: NodeRun) -> StageResult:
+    outputs = {
+        name: value for name, value in stage.outputs.items() if name.startswith((EMITTED, VALUE))
+    }
+    return StageResult(stage.state, outputs, stage.notebook, stage.reason, stage.error)
 
 
 def _artifacts_of(outcome: Outcome) -> list[Artifact]:

@@ -10,6 +10,7 @@ another. Hence no two of them may use one name for two things.
 ``rules``      which objects a copy can stand for
 ``moving``     a pickler that binds to the kernel's own namespace, and its reader
 ``sameness``   whether a copy is the same
+``tables``     arrays that tables share, unseen
 ``marks``      what modules look like, to find out if somebody has changed them
 ``settings``   what is set in a process besides its variables, and can be set again
 ``facts``      what cannot be set again, and so must be as it was
@@ -18,6 +19,21 @@ another. Hence no two of them may use one name for two things.
 ``forking``    do something in a copy of the process
 ``keeping``    the requests: begin, keep, restore
 =============  ================================================================
+
+The kernel of a stage (some cells of a notebook) is sent others besides: `STAGE_MODULES`.
+
+================  =============================================================
+``parcels``       a file with variables, whose arrays lie in memory as they are
+``carrying``      functions and classes that are the same by whichever way they come
+``sharing``       which variables have to travel together
+``giving``        write variables, and look whether a copy is the same
+``unchanged``     whether a value is what it was
+``effects``       files and programs that cells have touched
+``generators``    the states of global random generators
+``surroundings``  settings, and what runs in the background
+``stage``         what is done before a cell, and at the end
+``serving``       the requests: begin, before a cell, end
+================  =============================================================
 """
 
 MODULES = (
@@ -25,6 +41,7 @@ MODULES = (
     "graph",
     "moving",
     "sameness",
+    "tables",
     "marks",
     "settings",
     "files",
@@ -32,4 +49,24 @@ MODULES = (
     "state",
     "forking",
     "keeping",
+)
+
+STAGE_MODULES = (
+    "rules",
+    "graph",
+    "moving",
+    "sameness",
+    "tables",
+    "settings",
+    "files",
+    "parcels",
+    "carrying",
+    "sharing",
+    "giving",
+    "unchanged",
+    "effects",
+    "generators",
+    "surroundings",
+    "stage",
+    "serving",
 )

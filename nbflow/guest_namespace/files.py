@@ -25,9 +25,9 @@ _SUBJECTS = {
     "shutil.copyfile": 2,
     "sqlite3.connect": 1,
 }
-_PROGRAMS = frozenset({"os.system", "subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork"})
+PROGRAMS = frozenset({"os.system", "subprocess.Popen", "os.posix_spawn", "os.exec", "os.fork"})
 #: Programs that libraries start to look at the system; they change nothing.
-_LOOKING = frozenset(
+LOOKING = frozenset(
     {
         "uname",
         "ldconfig",
@@ -63,9 +63,9 @@ def watch_files(ignored: tuple[str, ...]) -> None:
                 full = _full(path)
                 if full and not full.startswith(passed) and "__pycache__" not in full:
                     touched[full] = None
-        elif event in _PROGRAMS:
-            name = _program(event, arguments)
-            if name not in _LOOKING:
+        elif event in PROGRAMS:
+            name = program_name(event, arguments)
+            if name not in LOOKING:
                 programs[name] = None
         elif event == _ASKED:
             arguments[0]["files"] = list(touched)
@@ -111,7 +111,8 @@ def _full(path: Any) -> str:
     return os.path.abspath(text) if text and text != ":memory:" else ""  # noqa: PTH100 - links stay
 
 
-def _program(event: str, arguments: tuple[Any, ...]) -> str:
+def program_name(event: str, arguments: tuple[Any, ...]) -> str:
+    """Return the program that an audit event tells of."""
     if event == "os.fork":
         return "a copy of the kernel (fork)"
     command = arguments[1] if event == "subprocess.Popen" else arguments[:1]

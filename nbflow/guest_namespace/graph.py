@@ -8,6 +8,7 @@ leave that behind: it would go on with the old object, or with none.
 
 import functools
 import gc
+import mmap
 import sys
 import traceback
 import types
@@ -36,6 +37,15 @@ _PASSING = (
     types.GeneratorType,
     types.AsyncGeneratorType,
 )
+
+
+class Mapped(mmap.mmap):
+    """A file in memory: an array that lies in it counts as one that owns its memory."""
+
+
+def is_mapped(memory: Any) -> bool:
+    """Whether `memory` is a part of such a file."""
+    return isinstance(memory, memoryview) and isinstance(memory.obj, Mapped)
 
 
 def user_variables(shell: Any) -> dict[str, Any]:
@@ -128,6 +138,13 @@ def _is_module(thing: Any) -> bool:
     return isinstance(thing, types.ModuleType)
 
 
+def is_array(thing: Any) -> bool:
+    """Whether `thing` is an array of NumPy, or of a kind of it."""
+    return any(
+        base.__module__ == "numpy" and base.__name__ == "ndarray" for base in type(thing).__mro__
+    )
+
+
 class Reach:
     """All objects that variables consist of.
 
@@ -211,7 +228,7 @@ def parts(thing: Any) -> list[Any]:
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(thing, numpy.ndarray):
         return gc.get_referents(thing)
-    found = [] if thing.base is None else [thing.base]
+    found = [] if thing.base is None or is_mapped(thing.base) else [thing.base]
     if thing.dtype.hasobject and thing.dtype.kind == "O":
         found += thing.ravel().tolist()
     return found + list(getattr(thing, "__dict__", {}).values())
@@ -231,7 +248,7 @@ def overlapping(
     arrays: Iterable[Any], is_apart: Callable[[Any, Any], bool]
 ) -> tuple[Any, Any] | None:
     """Return two arrays that share memory, of those that `is_apart` does not let pass."""
-    spans = sorted(((*_span(array), array) for array in arrays), key=lambda span: span[:2])
+    spans = sorted(((*memory_span(array), array) for array in arrays), key=lambda span: span[:2])
     open_spans: list[tuple[int, int, Any]] = []
     for begin, end, array in spans:
         open_spans = [span for span in open_spans if span[1] > begin]
@@ -242,7 +259,7 @@ def overlapping(
     return None
 
 
-def _span(array: Any) -> tuple[int, int]:
+def memory_span(array: Any) -> tuple[int, int]:
     """Return where the memory of an array begins and ends."""
     begin = end = array.__array_interface__["data"][0]
     if array.size == 0:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import cloudpickle
 
-from nbflow.guest_namespace.graph import Place, found_by_name
+from nbflow.guest_namespace.graph import Place, found_by_name, is_mapped
 from nbflow.guest_namespace.rules import CACHED, LOCKS, Unmovable, refusal, type_label
 
 #: Under this name the functions below are found while something is read or written.
@@ -43,6 +43,10 @@ class Mover(cloudpickle.Pickler):  # type: ignore[misc]
         The ids of arrays that belong to tables, which see to sharing themselves.
     trial
         Whether nobody reads what is written, so that the content of arrays need not be.
+    names
+        What `names_of` gives, where that is known already.
+    aside
+        Is called with large pieces of memory, which are then not written to `file`.
     """
 
     def __init__(
@@ -53,19 +57,13 @@ class Mover(cloudpickle.Pickler):  # type: ignore[misc]
         tables: Iterable[int] = (),
         *,
         trial: bool = False,
+        names: Mapping[int, tuple[str, ...]] | None = None,
+        aside: Callable[[pickle.PickleBuffer], None] | None = None,
     ) -> None:
-        super().__init__(file, protocol=5)
+        super().__init__(file, protocol=5, buffer_callback=aside)
         self._is_trial = trial
-        self._places = places
-        self._names: dict[int, tuple[str, ...]] = {
-            key: ("value", it.module, it.name) if it.name else ("namespace", it.module)
-            for key, it in places.items()
-        }
-        for name, module in sys.modules.copy().items():
-            if isinstance(module, types.ModuleType):
-                # Some have two names; the first is good enough.
-                self._names.setdefault(id(module), ("module", name))
-        self._names[id(namespace)] = ("here",)
+        self._names = names_of(places, namespace) if names is None else names
+        self._nans: dict[int, tuple[tuple[str, str], float]] = {}
         self._namespace = namespace
         self._tables = frozenset(tables)
         #: Types whose objects need not be looked at one by one.
@@ -82,14 +80,9 @@ class Mover(cloudpickle.Pickler):  # type: ignore[misc]
             return name
         if type(thing) is float and math.isnan(thing):
             # Only the same one is found in a list or a set.
-            self._names[id(thing)] = number = ("nan", f"{id(thing)}")
-            self._kept_nans.append(thing)
-            return number
+            number = ("nan", f"{len(self._nans)}")
+            return self._nans.setdefault(id(thing), (number, thing))[0]
         return None
-
-    @functools.cached_property
-    def _kept_nans(self) -> list[float]:
-        return []
 
     def reducer_override(self, thing: Any) -> Any:
         """Return how `thing` is made again."""
@@ -143,14 +136,34 @@ class Mover(cloudpickle.Pickler):  # type: ignore[misc]
             data = b""
         else:
             data = pickle.PickleBuffer(thing.ravel(order=order).view(numpy.uint8))
-        return make_array, (data, thing.shape, thing.dtype, order, thing.flags.writeable)
+        return self._maker(thing), (data, thing.shape, thing.dtype, order, thing.flags.writeable)
+
+    def _maker(self, thing: Any) -> Callable[..., Any]:  # noqa: ARG002 - for subclasses
+        """Return what makes an array again of its content."""
+        return make_array
+
+
+def names_of(places: Mapping[int, Place], namespace: dict[str, Any]) -> dict[int, tuple[str, ...]]:
+    """Return, by its id, under which name each value is found that is not copied."""
+    names: dict[int, tuple[str, ...]] = {
+        key: ("value", it.module, it.name) if it.name else ("namespace", it.module)
+        for key, it in places.items()
+    }
+    for name, module in sys.modules.copy().items():
+        if isinstance(module, types.ModuleType):
+            # Some have two names; the first is good enough.
+            names.setdefault(id(module), ("module", name))
+    names[id(namespace)] = ("here",)
+    return names
 
 
 class Settler(pickle.Unpickler):
-    """Reads what `Mover` has written, for a `namespace`."""
+    """Reads what `Mover` has written, for a `namespace`; `aside` is what was put aside."""
 
-    def __init__(self, file: BinaryIO, namespace: dict[str, Any]) -> None:
-        super().__init__(file)
+    def __init__(
+        self, file: BinaryIO, namespace: dict[str, Any], aside: Iterable[Any] = ()
+    ) -> None:
+        super().__init__(file, buffers=aside)
         self._namespace = namespace
         self._nans: dict[str, float] = {}
 
@@ -261,7 +274,8 @@ def is_owner(array: Any) -> bool:
     """Whether an array has memory of its own that a copy can have in the same order."""
     contiguous = array.flags.c_contiguous or array.flags.f_contiguous
     numpy = sys.modules["numpy"]
-    return type(array) is numpy.ndarray and array.base is None and bool(contiguous)
+    is_alone = array.base is None or is_mapped(array.base)
+    return type(array) is numpy.ndarray and is_alone and bool(contiguous)
 
 
 def _cell(thing: types.CellType) -> Any:

@@ -172,7 +172,8 @@ def _set_history(shell: Any, wanted: Any) -> None:
     linecache.cache.update(texts)
 
 
-def _loggers(_: Any) -> dict[str, Any]:
+def state_of_loggers() -> dict[str, Any]:
+    """Return what is set of each logger, by its name."""
     loggers = {"": logging.root, **logging.Logger.manager.loggerDict}
     return {
         name: (
@@ -200,7 +201,7 @@ def _handler(handler: logging.Handler) -> Any:
 
 
 def _set_loggers(_: Any, wanted: dict[str, Any]) -> None:
-    now = _loggers(None)
+    now = state_of_loggers()
     for name, (level, propagate, disabled, handlers) in wanted.items():
         logger = logging.getLogger(name or None)
         logger.level, logger.propagate, logger.disabled = level, propagate, disabled
@@ -243,7 +244,8 @@ def _set_numpy(_: Any, wanted: Any) -> None:
     numpy.set_printoptions(**shown)
 
 
-def _pandas(_: Any) -> dict[str, Any]:
+def pandas_options() -> dict[str, Any]:
+    """Return all options of pandas, by their full names."""
     options: dict[str, Any] = {}
 
     def look(prefix: str, values: Mapping[str, Any]) -> None:
@@ -258,7 +260,7 @@ def _pandas(_: Any) -> dict[str, Any]:
 
 
 def _set_pandas(_: Any, wanted: dict[str, Any]) -> None:
-    now = _pandas(None)
+    now = pandas_options()
     for name, value in wanted.items():
         if name not in now or not (now[name] is value or now[name] == value):
             sys.modules["pandas"].set_option(name, value)
@@ -291,6 +293,10 @@ def _set_matplotlib(shell: Any, wanted: Any) -> None:
     del shell
 
 
+def _getter(function: Callable[[], Any]) -> Callable[[Any], Any]:
+    return lambda _: function()
+
+
 def _setter(function: Callable[[Any], Any]) -> Callable[[Any, Any], None]:
     return lambda _, value: function(value)
 
@@ -302,9 +308,9 @@ SETTINGS: dict[str, Setting] = {
     "locale": Setting("locale", _locale, _setter(lambda it: locale.setlocale(locale.LC_ALL, it))),
     "limits": Setting("sys", _numbers, _set_numbers),
     "decimals": Setting("decimal", _decimals, _set_decimals),
-    "logging": Setting("logging", _loggers, _set_loggers),
+    "logging": Setting("logging", _getter(state_of_loggers), _set_loggers),
     "numpy": Setting("numpy", _numpy, _set_numpy),
-    "pandas": Setting("pandas._config.config", _pandas, _set_pandas),
+    "pandas": Setting("pandas._config.config", _getter(pandas_options), _set_pandas),
     "sklearn": Setting("sklearn", _sklearn, _set_sklearn),
     "matplotlib": Setting("matplotlib", _matplotlib, _set_matplotlib),
     "history": Setting("IPython", _history, _set_history),

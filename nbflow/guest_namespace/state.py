@@ -26,10 +26,11 @@ from nbflow.guest_namespace.marks import (
     source_digests,
     versions,
 )
-from nbflow.guest_namespace.moving import Mover, Settler, is_owner, owner_of
+from nbflow.guest_namespace.moving import Mover, Settler
 from nbflow.guest_namespace.rules import Unmovable, package_of, type_label
 from nbflow.guest_namespace.sameness import Different, Sameness
 from nbflow.guest_namespace.settings import environment_changes
+from nbflow.guest_namespace.tables import arrays_of_tables, share_apart
 
 VARIABLES, MANIFEST = "variables.pickle", "manifest.json"
 
@@ -75,7 +76,7 @@ class KernelState:
         if problems:
             return problems
         reach = Reach(self._variables, self._shell.user_ns, self._places)
-        self._tables = _arrays_of_tables(reach, self._variables)
+        self._tables = arrays_of_tables(reach, self._variables)
         problems = self._shared_memory(reach) or self._held_outside(reach)
         if problems:
             return problems
@@ -125,17 +126,9 @@ class KernelState:
         return Mover(file, self._shell.user_ns, self._places, self._tables, trial=trial)
 
     def _shared_memory(self, reach: Reach) -> list[str]:
-        def is_apart(one: Any, other: Any) -> bool:
-            of_tables = (id(one) in self._tables) + (id(other) in self._tables)
-            if of_tables:
-                return of_tables == _BOTH and _tables_see_to_sharing()
-            return (
-                owner_of(one) is owner_of(other)
-                and is_owner(owner_of(one))
-                and _is_exact(one, other)
-            )
-
-        shared = overlapping(reach.arrays(), is_apart)
+        shared = overlapping(
+            reach.arrays(), lambda one, other: share_apart(one, other, self._tables)
+        )
         if shared is None:
             return []
         names = " and ".join(f"`{self._name_of(each)}`" for each in shared)
@@ -218,7 +211,6 @@ class KernelState:
 
 
 _EARLY = ("working directory", "path")
-_BOTH = 2
 
 
 class _Nowhere(io.RawIOBase):
@@ -256,78 +248,3 @@ _LIBRARIES = frozenset(
 def _is_importable(name: str) -> bool:
     spec = getattr(sys.modules[name], "__spec__", None)
     return spec is not None and spec.name == name and spec.loader is not None
-
-
-def _is_exact(*arrays: Any) -> bool:
-    return all(
-        type(array) is sys.modules["numpy"].ndarray and array.dtype.kind != "O" for array in arrays
-    )
-
-
-def _tables_see_to_sharing() -> bool:
-    """Whether pandas copies before it writes, so that nobody can see what is shared."""
-    return int(sys.modules["pandas"].__version__.partition(".")[0]) >= _COPY_ON_WRITE
-
-
-_COPY_ON_WRITE = 3
-
-
-def _arrays_of_tables(reach: Reach, variables: Mapping[str, Any]) -> frozenset[int]:
-    """Return the ids of arrays whose sharing tables see to: theirs, and what these look into.
-
-    Where one table's memory is looked into from outside, and no other table shares it, that is
-    sharing like any other.
-    """
-    if "numpy" not in sys.modules or "pandas" not in sys.modules:
-        return frozenset()
-    direct, others = _held_arrays(reach, variables)
-    inside = {id(each) for array in direct.values() for each in _chain(array)} - others
-    looked_into = set()
-    counts: dict[int, int] = {}
-    for key in direct.keys() - others:
-        root = id(owner_of(direct[key]))
-        counts[root] = counts.get(root, 0) + 1
-    for array in reach.arrays():
-        root = id(owner_of(array))
-        if id(array) not in inside and counts.get(root) == 1:
-            looked_into.add(root)
-    return frozenset(
-        id(array)
-        for array in reach.arrays()
-        if id(array) in inside and id(owner_of(array)) not in looked_into
-    )
-
-
-def _held_arrays(reach: Reach, variables: Mapping[str, Any]) -> tuple[dict[int, Any], set[int]]:
-    """Return the arrays that tables hold themselves, by id, and the ids of what others hold."""
-    numpy = sys.modules["numpy"]
-    direct: dict[int, Any] = {}
-    others = {id(value) for value in variables.values()}
-    for thing in list(reach.objects.values()):
-        if isinstance(thing, numpy.ndarray):
-            held = thing.ravel().tolist() if thing.dtype.kind == "O" else []
-            others.update(map(id, held))
-        elif not type(thing).__module__.startswith(_PANDAS):
-            others.update(map(id, gc.get_referents(thing)))
-        else:
-            for part in gc.get_referents(thing):
-                values = part.values() if type(part) is dict else [part]
-                direct.update({id(it): it for it in values if isinstance(it, numpy.ndarray)})
-    return direct, others
-
-
-def _chain(array: Any) -> list[Any]:
-    """Return an array and those that it looks into."""
-    chain = []
-    while isinstance(array, sys.modules["numpy"].ndarray):
-        chain.append(array)
-        array = array.base
-    return chain
-
-
-_PANDAS = (
-    "pandas._libs.internals",
-    "pandas.core.arrays",
-    "pandas.core.indexes",
-    "pandas.core.internals",
-)

@@ -156,6 +156,17 @@ class Kernel:
         EvaluationFailed
             If the expression raises, or the kernel evaluates no expressions.
         """
+        content = await self._evaluated(expression)
+        while content.get("status") == "aborted":
+            # A cell has failed, and the kernel drops what it had been sent before it said so.
+            content = await self._evaluated(expression)
+        value = content.get("user_expressions", {}).get("value", {})
+        if value.get("status") != "ok":
+            blame = value or content
+            name = blame.get("ename") or "the kernel evaluates no expressions"
+            raise EvaluationFailed(f"{name}: {blame.get('evalue', '')}")
+
+    async def _evaluated(self, expression: str) -> dict[str, Any]:
         assert self.client is not None
         request = self.client.execute(
             "",
@@ -165,12 +176,7 @@ class Kernel:
             stop_on_error=False,
             user_expressions={"value": expression},
         )
-        content = await self._reply(request)
-        value = content.get("user_expressions", {}).get("value", {})
-        if value.get("status") != "ok":
-            blame = value or content
-            name = blame.get("ename") or "the kernel evaluates no expressions"
-            raise EvaluationFailed(f"{name}: {blame.get('evalue', '')}")
+        return await self._reply(request)
 
     async def run_silently(self, code: str) -> None:
         """Run code in the kernel's own language; it is not shown, counted or kept in a history.

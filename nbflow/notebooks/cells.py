@@ -83,6 +83,13 @@ class CellClient(WaitingClient):
         self._options = options
         self._ledger = Ledger(options.output_limit, options.taken_bytes)
         self._joiner: StreamJoiner | None = None
+        #: Ids of displays that were updated, and that no cell here has made.
+        self.foreign_updates: set[str] = set()
+
+    @property
+    def displays(self) -> frozenset[str]:
+        """Ids of the displays that cells have made, and that can be updated."""
+        return frozenset(self._display_id_map)
 
     @property
     def taken_bytes(self) -> int:
@@ -264,6 +271,8 @@ class CellClient(WaitingClient):
             self._cleared()
 
     def _update_display_id(self, display_id: str, msg: dict[str, Any]) -> None:
+        if display_id not in self._display_id_map:
+            self.foreign_updates.add(display_id)
         try:
             super()._update_display_id(display_id, msg)
         except (KeyError, nbformat.ValidationError) as error:

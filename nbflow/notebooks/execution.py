@@ -73,6 +73,8 @@ class Execution:
         Where to begin: the cells before have run in an earlier kernel.
     between
         Is given the index of each cell that has run, the guard, and the bytes of output so far.
+    before
+        Is given the index of each cell that is about to run.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Execution:
         *,
         first: int = 0,
         between: Callable[[int, Guard, int], Awaitable[None]] | None = None,
+        before: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
         self._notebook = notebook
         self._kernel = kernel
@@ -97,6 +100,7 @@ class Execution:
         self._after = after
         self._first = first
         self._between = between
+        self._before = before
         self._client = CellClient(notebook, kernel, changed, options)
         self._pressure = MemoryPressure()
         self._done = sum(map(self._runs, notebook.cells[:first]))
@@ -107,6 +111,16 @@ class Execution:
     def place(self) -> str:
         """What runs now, for messages."""
         return self._place
+
+    @property
+    def displays(self) -> frozenset[str]:
+        """Ids of the displays that its cells have made, and that can be updated."""
+        return self._client.displays
+
+    @property
+    def foreign_updates(self) -> frozenset[str]:
+        """Ids of displays that its cells have updated, and not made."""
+        return frozenset(self._client.foreign_updates)
 
     async def run(self, guard: Guard) -> Failure | None:
         """Run all cells; return None if they did, or the failure that ended it.
@@ -121,7 +135,8 @@ class Execution:
                 if index < self._first or guard.verdict is not None or self._is_skipped(cell):
                     continue
                 try:
-                    failure = await self._run_cell(index, cell, guard)
+                    failure = await self._run_before(index)
+                    failure = failure or await self._run_cell(index, cell, guard)
                     failure = failure or await self._run_after(index)
                     failure = failure or await self._run_between(index, guard)
                 except _Exited:
@@ -168,6 +183,15 @@ class Execution:
             cell.metadata.papermill["exception"] = True
         self._metadata.cell_complete(cell, cell_index=index)
         self._done += self._runs(cell)
+        return None
+
+    async def _run_before(self, index: int) -> Failure | None:
+        if self._before is None:
+            return None
+        try:
+            await self._before(index)
+        except (KernelDied, EvaluationFailed) as error:
+            return self._unanswered("the cell's variables could not be set", error)
         return None
 
     async def _run_after(self, index: int) -> Failure | None:

@@ -28,10 +28,12 @@ from nbflow.definition.bindings import Binder
 from nbflow.definition.builder import FlowBuilder
 from nbflow.definition.faults import Fault
 from nbflow.definition.input_files import FileMemo, input_digest
+from nbflow.definition.preparation import Prepared
 from nbflow.driver import Resumption
 from nbflow.driver.deciding import decide_without_driver
 from nbflow.ports import ArtifactStore
 from nbflow.session import launching
+from nbflow.session.cell_history import learning_in
 from nbflow.session.home import Home
 from nbflow.session.launch import Launch
 from nbflow.session.redefining import change_to, redefined
@@ -62,7 +64,8 @@ def plan_resume(home: Home, run: machine.Run, again: Again) -> tuple[Resumption,
     if not again.as_recorded:
         kinds = Counter(node.kind for node in run.graph.spec.nodes)
         kernels = launching.own_kernels() if kinds["notebook"] else None
-        prepared = redefined(run, flow=again.flow, kernels=kernels)
+        learn = learning_in(home, run.graph.spec.name)
+        prepared = redefined(run, flow=again.flow, kernels=kernels, learn=learn)
         change = change_to(run, prepared)
         if change is not None:
             for data in prepared.blobs.values():
@@ -147,10 +150,12 @@ def fork(home: Home, run: machine.Run, asked: ForkRequest) -> tuple[str, Launch,
         kinds=kinds,
         forked_from=run.id,
     )
-    launch, opened, prepared = launching.launch(
-        lambda kernels: redefined(run, flow=asked.flow, params=asked.params, kernels=kernels),
-        request,
-    )
+    learn = learning_in(home, spec.name)
+
+    def prepare(kernels: frozenset[str] | None) -> Prepared:
+        return redefined(run, flow=asked.flow, params=asked.params, kernels=kernels, learn=learn)
+
+    launch, opened, prepared = launching.launch(prepare, request)
     for problem in prepared.warnings:
         warnings.warn(str(problem), stacklevel=4)  # at the caller of `Run.fork`
     return new, launch, opened

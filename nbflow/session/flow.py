@@ -7,12 +7,16 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from nbflow.core.errors import DefinitionError, NbflowError, Problem
 from nbflow.core.graph import Graph
 from nbflow.core.ids import is_run_id, new_run_id
 from nbflow.definition.builder import CacheOption, FlowBuilder
+from nbflow.definition.options import NodeOptions
+from nbflow.definition.preparation import runs_as_stages
+from nbflow.definition.staged import CellsAsked
+from nbflow.definition.targets import BareNotebook, load_notebook
 from nbflow.session.importing import without_collection
 from nbflow.session.picture import Picture
 
@@ -24,8 +28,39 @@ if TYPE_CHECKING:
     from nbflow.session.run import Run
 
 
+#: For so many stages a cluster is sized, if there may be any: for as many as it has cores.
+_STAGES = 1_000
+
+
 class Flow(FlowBuilder):
     """A graph of notebooks and functions. See `FlowBuilder` for how to write one."""
+
+    @classmethod
+    def from_notebook(
+        cls,
+        path: str | os.PathLike[str],
+        params: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Return the flow of one notebook, whose cells run side by side where that is worth it.
+
+        Parameters
+        ----------
+        path
+            The notebook's file.
+        params
+            What is injected. As with papermill, a run may give any others.
+        **options
+            As of `notebook`; ``cells`` is True by default.
+
+        Raises
+        ------
+        DefinitionError
+            If there is no such file.
+        """
+        node = NodeOptions(**{"cells": True, **options}, params=params)
+        bare = BareNotebook(path=os.fspath(path), name=node.name, options=node)
+        return load_notebook(bare, flow_class=cls)
 
     def run(
         self,
@@ -38,6 +73,7 @@ class Flow(FlowBuilder):
         run_id: str | None = None,
         progress: bool | None = None,
         cache: CacheOption = None,
+        cells: bool | None = None,
         **given: Any,
     ) -> "Run":
         """Run the flow, show progress, and return when it has ended.
@@ -63,6 +99,9 @@ class Flow(FlowBuilder):
         cache
             Whether results of earlier runs may stand for nodes that have no word of their own
             about it, and for how long they are good; False is for no node at all.
+        cells
+            Whether notebooks that have no word of their own about it run as stages of cells; False
+            is for no notebook at all.
         **given
             Parameters of this run.
 
@@ -76,7 +115,9 @@ class Flow(FlowBuilder):
             If the cluster or the home cannot be used.
         """
         wanted = {**(params or {}), **given}
-        run = self._started(wanted, cluster, workers, home, output_dir, run_id, cache=cache)
+        run = self._started(
+            wanted, cluster, workers, home, output_dir, run_id, cache=cache, cells=cells
+        )
         return run.join(progress=progress)
 
     def start(
@@ -91,6 +132,7 @@ class Flow(FlowBuilder):
         listen: "Callable[[Printed], None] | None" = None,
         detach: bool = False,
         cache: CacheOption = None,
+        cells: bool | None = None,
         **given: Any,
     ) -> "Run":
         """Start the flow and return its handle at once; arguments and errors as of `run`.
@@ -106,12 +148,45 @@ class Flow(FlowBuilder):
         if detach and listen is not None:
             raise NbflowError("listen= hears only a run of this process; give it or detach=True")
         return self._started(
-            wanted, cluster, workers, home, output_dir, run_id, listen, detach=detach, cache=cache
+            wanted,
+            cluster,
+            workers,
+            home,
+            output_dir,
+            run_id,
+            listen,
+            detach=detach,
+            cache=cache,
+            cells=cells,
         )
 
-    def graph(self) -> Picture:
-        """Return the flow's graph; it displays itself."""
-        return Picture(Graph(self.spec()))
+    def graph(
+        self, *, cells: bool | None = None, home: str | os.PathLike[str] | None = None
+    ) -> Picture:
+        """Return the flow's graph; it displays itself.
+
+        Parameters
+        ----------
+        cells
+            True draws notebooks as the stages in which a run with ``cells=True`` would run their
+            cells now; by default each notebook is one node.
+        home
+            The home that knows how long cells take; by default that of the flow.
+
+        Raises
+        ------
+        DefinitionError
+            If `cells` is asked for and the flow is not fit to run.
+        """
+        if not cells:
+            return Picture(Graph(self.spec()))
+        # Lazy: a flow that is drawn as it is written needs no database.
+        from nbflow.session.cell_history import learning
+        from nbflow.session.home import chosen
+
+        folder = chosen(home, Path(self.draft.folder), os.environ)
+        wish = CellsAsked(asked=True, learn=learning(folder, self.name))
+        return Picture(Graph(self.prepare(cells=wish).spec))
 
     def _started(
         self,
@@ -125,24 +200,28 @@ class Flow(FlowBuilder):
         *,
         detach: bool = False,
         cache: CacheOption = None,
+        cells: bool | None = None,
     ) -> "Run":
         # Lazy: a flow that is only checked or drawn needs neither Dask nor a database.
         with without_collection():
             from nbflow.session import detaching, launching
+            from nbflow.session.cell_history import learning
             from nbflow.session.home import chosen
 
-        kinds = Counter(node.kind for node in self.nodes)
+        kinds = self._kinds(cells)
+        folder = chosen(home, Path(self.draft.folder), os.environ)
+        wish = CellsAsked(cells, learning(folder, self.name))
         request = launching.Request(
             run=self._run_id(run_id),
             target=launching.target_of(cluster, workers, kinds),
-            home=chosen(home, Path(self.draft.folder), os.environ),
+            home=folder,
             output_dir=None if output_dir is None else Path(output_dir),
             kinds=kinds,
             listen=listen,
         )
 
         def prepare(kernels: frozenset[str] | None) -> "Prepared":
-            return self.prepare(wanted, kernels=kernels, cache=cache)
+            return self.prepare(wanted, kernels=kernels, cache=cache, cells=wish)
 
         launch: Launch | None = None
         if detach:
@@ -156,6 +235,13 @@ class Flow(FlowBuilder):
         if launch is not None:
             AtExit(launch)
         return Run(request.run, opened, launch)
+
+    def _kinds(self, cells: bool | None) -> Counter[str]:
+        """Count the nodes of each kind, as far as that is known before the flow is prepared."""
+        kinds = Counter(node.kind for node in self.nodes)
+        staged = any(runs_as_stages(written, cells) for written in self.draft.written)
+        # How many stages there will be is not known while the cluster starts.
+        return kinds + Counter(stage=_STAGES) if staged else kinds
 
     def _run_id(self, wanted: str | None) -> str:
         if wanted is None:

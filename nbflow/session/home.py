@@ -32,6 +32,7 @@ __all__ = [
     "end_stale_driver",
     "is_dead",
     "is_driven",
+    "is_home",
     "located",
     "runs_folder",
 ]
@@ -123,7 +124,7 @@ class Home:
                 f"there is no {FOLDER} folder in {start} or above it. "
                 "Name the home by --home, home= or NBFLOW_HOME"
             )
-        if not _is_home(folder):
+        if not is_home(folder):
             raise UnknownRun(
                 f"{folder} is no home of nbflow: it has no journal.sqlite, and no "
                 f"{home_file.NAME}. "
@@ -177,7 +178,7 @@ def located(
         return Path(environ[VARIABLE])
     start = start.resolve()
     for folder in (start, *start.parents):
-        if _is_home(folder / FOLDER):
+        if is_home(folder / FOLDER):
             return folder / FOLDER
     return None
 
@@ -191,5 +192,6 @@ def chosen(home: str | os.PathLike[str] | None, beside: Path, environ: Mapping[s
     return beside / FOLDER
 
 
-def _is_home(folder: Path) -> bool:
+def is_home(folder: Path) -> bool:
+    """Whether there is a home in `folder`."""
     return any((folder / name).is_file() for name in (home_file.JOURNAL, home_file.NAME))

@@ -27,6 +27,7 @@ from nbflow.definition.installed import Installation
 from nbflow.definition.places import working_in
 from nbflow.definition.preparation import Prepared
 from nbflow.definition.refreshing import refreshed
+from nbflow.definition.staged import CellsAsked, Learn, nothing_learned
 from nbflow.definition.targets import load_target
 
 
@@ -36,8 +37,11 @@ def redefined(
     flow: FlowBuilder | None = None,
     params: Mapping[str, Any] | None = None,
     kernels: frozenset[str] | None = None,
+    learn: Learn = nothing_learned,
 ) -> Prepared:
     """Return the run's definition as it reads today, fit to run.
+
+    Cells that have not changed stay in the stages in which they are.
 
     Parameters
     ----------
@@ -49,6 +53,8 @@ def redefined(
         Parameters that are given anew.
     kernels
         Kernels that can be started; None if that cannot be known yet.
+    learn
+        What earlier runs have taught of the cells of notebooks.
 
     Raises
     ------
@@ -68,8 +74,10 @@ def redefined(
             )
             raise DefinitionError([*error.problems, hint]) from error
     if flow is not None:
-        return flow.prepare(given, kernels=kernels, cache=run.graph.spec.cache)
-    return _refreshed(run, given)
+        recorded = run.graph.spec
+        cells = CellsAsked(recorded.cells, learn, recorded)
+        return flow.prepare(given, kernels=kernels, cache=recorded.cache, cells=cells)
+    return _refreshed(run, given, learn)
 
 
 def change_to(run: machine.Run, prepared: Prepared) -> FlowChanged | None:
@@ -126,14 +134,14 @@ def _imported_anew(folder: str) -> Iterator[None]:
             sys.modules.setdefault(name, module)
 
 
-def _refreshed(run: machine.Run, given: Mapping[str, Any]) -> Prepared:
-    spec, blobs, problems = refreshed(run.graph.spec)
-    errors = [problem for problem in problems if problem.severity == "error"]
-    if errors:
-        raise DefinitionError(errors)
+def _refreshed(run: machine.Run, given: Mapping[str, Any], learn: Learn) -> Prepared:
     binder = Binder(run)
     params: dict[str, Value] = {**run.params}
     params.update({name: binder.value(value) for name, value in given.items()})
+    spec, blobs, problems = refreshed(run.graph.spec, params, learn)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise DefinitionError(errors)
     return Prepared(
         spec=spec,
         params=params,

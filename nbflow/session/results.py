@@ -162,7 +162,7 @@ def loaded(value: Value, store: FileStore) -> Any:
     match value:
         case Inline(plain):
             return plain
-        case Artifact(kind="file" | "notebook"):
+        case Artifact(kind="file" | "notebook" | "namespace"):
             return under_its_name(store.path(value.digest), value)
         case Artifact(kind="text"):
             return store.get(value.digest).decode(errors="replace")

@@ -7,7 +7,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from nbflow.core.errors import NbflowError
 from nbflow.core.events import ErrorInfo
 from nbflow.core.spec import NotebookCode
 from nbflow.core.states import FailureKind, Reason
+from nbflow.core.values import Value
 from nbflow.kernels import (
     EvaluationFailed,
     Kernel,
@@ -58,7 +59,7 @@ from nbflow.worker.telling import Told
 
 
 @dataclass(frozen=True, slots=True)
-class _Bench:
+class Bench:
     """What lies on the table while a notebook runs."""
 
     notebook: NotebookNode
@@ -129,9 +130,9 @@ class NotebookAttempt:
         try:
             notebook, choice = await asyncio.to_thread(self._prepared)
         except InvalidInput as error:
-            return self._outcome(_refused("invalid_input", error))
+            return self._outcome(refused("invalid_input", error))
         except (NoSuchKernel, UnusableKernel) as error:
-            return await self._without_kernel(_refused("error", error), folder)
+            return await self._without_kernel(refused("error", error), folder)
         bench = self._laid_out(notebook, choice, folder)
         bench.metadata.notebook_start()
         try:
@@ -139,7 +140,7 @@ class NotebookAttempt:
             bench.printing.close()
             bench.metadata.note_usage(self._attendance.sum())
             bench.metadata.notebook_complete()
-            failure = _marked(notebook, failure) or _unprinted(bench.printing.problem)
+            failure = self._marked(notebook, failure) or _unprinted(bench.printing.problem)
             # Marks move all cells behind them.
             bench.file.changed(0)
             await bench.file.save()
@@ -148,7 +149,7 @@ class NotebookAttempt:
             bench.printing.close()
         return await asyncio.to_thread(self._stored, notebook, failure, collected, folder)
 
-    def _laid_out(self, notebook: NotebookNode, choice: KernelChoice, folder: Path) -> _Bench:
+    def _laid_out(self, notebook: NotebookNode, choice: KernelChoice, folder: Path) -> Bench:
         file = NotebookFile(notebook, choose_place(self._task.notebook_path, folder / "run.ipynb"))
         metadata = Metadata(
             notebook, clock=self._clock, changed=file.changed, important=file.important
@@ -165,12 +166,17 @@ class NotebookAttempt:
             tell=self._report,
             clock=self._clock,
         )
-        return _Bench(notebook, choice, folder, file, metadata, printing, checkpoints)
+        return Bench(notebook, choice, folder, file, metadata, printing, checkpoints)
 
     def _prepared(self) -> tuple[NotebookNode, KernelChoice]:
-        params = self._task.params
-        self._secrets = resolve_secrets(params, os.environ, self._worker_name)
+        """Return the notebook as it is to be run, and its kernel. Blocks."""
         notebook = read_notebook(self._store.get(self._code.digest), self._code.path)
+        return self._parameterized(notebook, self._task.params)
+
+    def _parameterized(
+        self, notebook: NotebookNode, params: Mapping[str, Value]
+    ) -> tuple[NotebookNode, KernelChoice]:
+        self._secrets = resolve_secrets(params, os.environ, self._worker_name)
         choice = choose_kernel(notebook, self._code.kernel, self._code.papermill.language)
         injected = inject(notebook, params, choice, self._store.path)
         revealed = {
@@ -186,7 +192,7 @@ class NotebookAttempt:
         output_path = form.output_path or self._task.notebook_path
         return prepare(notebook, input_path, output_path, report_mode=form.report_mode)
 
-    async def _executed(self, bench: _Bench) -> tuple[Failure | None, Collected]:
+    async def _executed(self, bench: Bench) -> tuple[Failure | None, Collected]:
         """Run the notebook in a kernel of its own, and collect what it hands on."""
         task = await asyncio.to_thread(bench.checkpoints.plan)
         earlier = await bench.checkpoints.earlier()
@@ -207,7 +213,7 @@ class NotebookAttempt:
         return ended
 
     async def _run_in(
-        self, start: KernelStart, bench: _Bench, earlier: Earlier | None
+        self, start: KernelStart, bench: Bench, earlier: Earlier | None
     ) -> tuple[Failure | None, Collected] | None:
         """Run the notebook in a kernel; None if it cannot go on where it was `earlier`."""
         kernel = await start.kernel(bench.choice.name, self._stop)
@@ -260,7 +266,7 @@ class NotebookAttempt:
         outputs = bench.folder / "outputs"
         return failure, collect_emitted(bench.notebook, outputs, self._secrets.mask)
 
-    async def _go_on(self, kernel: Kernel, bench: _Bench, earlier: Earlier) -> None:
+    async def _go_on(self, kernel: Kernel, bench: Bench, earlier: Earlier) -> None:
         """Make `kernel` what the one of an earlier attempt was, and take over what there is.
 
         Raises
@@ -279,7 +285,7 @@ class NotebookAttempt:
         bench.checkpoints.goes_on(earlier)
         bench.file.changed(0)
 
-    def _repeat(self, bench: _Bench, count: int) -> None:
+    def _repeat(self, bench: Bench, count: int) -> None:
         """Let who listens hear what the first cells had printed: nothing of it is left there."""
         heard = bench.printing.heard
         if heard is None:
@@ -288,7 +294,7 @@ class NotebookAttempt:
             for output in cell.get("outputs", ()):
                 heard(index, output)
 
-    async def _collected(self, kernel: Kernel, bench: _Bench) -> Collected:
+    async def _collected(self, kernel: Kernel, bench: Bench) -> Collected:
         return await collect(
             bench.notebook,
             self._task.outputs,
@@ -300,7 +306,7 @@ class NotebookAttempt:
         )
 
     def _assignments(
-        self, bench: _Bench, kernel: Kernel
+        self, bench: Bench, kernel: Kernel
     ) -> dict[int, Callable[[], Awaitable[None]]]:
         """Return what is to run after a cell: what sets the secrets, after the injected one."""
         if not self._hidden:
@@ -332,6 +338,14 @@ class NotebookAttempt:
             )
         )
 
+    def _marked(self, notebook: NotebookNode, failure: Failure | None) -> Failure | None:
+        """Point to the cell that failed, as papermill does, and say where it is then."""
+        if failure is None or failure.error.cell is None or failure.reason.kind == "interrupted":
+            return failure
+        mark_error(notebook, failure.error.cell)
+        error = msgspec.structs.replace(failure.error, cell=failure.error.cell + MARKERS)
+        return Failure(failure.reason, error)
+
     def _stored(
         self, notebook: NotebookNode, failure: Failure | None, collected: Collected, folder: Path
     ) -> Outcome:
@@ -342,7 +356,7 @@ class NotebookAttempt:
         path = folder / "executed.ipynb"
         write_file(notebook, path)
         executed = self._store.put_file(path, "notebook", preview=Path(self._code.path).name)
-        failure = failure or _unkept(kept.problems)
+        failure = failure or unkept(kept.problems)
         outcome = self._outcome(failure, outputs=kept.outputs, notebook=executed)
         return with_receipt(outcome, self._store)
 
@@ -376,24 +390,17 @@ class NotebookAttempt:
         return await asyncio.to_thread(self._stored, notebook, failure, Collected({}), folder)
 
 
-def _refused(kind: FailureKind, error: NbflowError) -> Failure:
+def refused(kind: FailureKind, error: NbflowError) -> Failure:
+    """Return the failure of what cannot begin."""
     return Failure(Reason(kind, str(error)), ErrorInfo(type(error).__name__, str(error)))
-
-
-def _marked(notebook: NotebookNode, failure: Failure | None) -> Failure | None:
-    """Point to the cell that failed, as papermill does, and say where it is then."""
-    if failure is None or failure.error.cell is None or failure.reason.kind == "interrupted":
-        return failure
-    mark_error(notebook, failure.error.cell)
-    error = msgspec.structs.replace(failure.error, cell=failure.error.cell + MARKERS)
-    return Failure(failure.reason, error)
 
 
 def _unprinted(problem: str) -> Failure | None:
     return Failure(Reason("error", problem), ErrorInfo("OSError", problem)) if problem else None
 
 
-def _unkept(problems: Sequence[OutputProblem]) -> Failure | None:
+def unkept(problems: Sequence[OutputProblem]) -> Failure | None:
+    """Return the failure to which outputs lead that cannot be kept; None if all can."""
     if not problems:
         return None
     message = "; ".join(str(problem) for problem in problems)

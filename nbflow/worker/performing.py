@@ -16,7 +16,7 @@ import msgspec
 
 from nbflow.core.attempts import AttemptTask, Outcome
 from nbflow.core.events import ErrorInfo
-from nbflow.core.spec import FunctionCode
+from nbflow.core.spec import FunctionCode, NotebookCode
 from nbflow.core.states import Reason
 from nbflow.ports import ArtifactStore
 from nbflow.worker.carrying import CarriedStore
@@ -127,10 +127,18 @@ async def _notebook(
 ) -> Outcome:
     # Lazy: a worker that only runs functions need not load papermill, nbclient and nbformat.
     from nbflow.notebooks.guard import StopRequest
+    from nbflow.worker.assembly import AssemblyAttempt
     from nbflow.worker.notebook import NotebookAttempt
+    from nbflow.worker.stage import StageAttempt
 
     stop = StopRequest()
-    attempt = NotebookAttempt(
+    assert isinstance(task.code, NotebookCode)
+    kind = NotebookAttempt
+    if task.code.stage is not None:
+        kind = StageAttempt
+    elif task.code.stages:
+        kind = AssemblyAttempt
+    attempt = kind(
         task,
         worker_name=worker_name,
         store=store,

@@ -246,7 +246,7 @@ FAULTS = {
         (
             "flow.yaml:5: node 'a': 'retrys' is not a key of a node. Did you mean 'retries'? Known: "
             "retries, timeout, memory, output_limit, cpus, nice, start_timeout, priority, resources, "
-            "continue_on_failure, effect, cache, checkpoint, expected, inputs, packages, notebook, "
+            "continue_on_failure, effect, cache, checkpoint, cells, expected, inputs, packages, notebook, "
             "function, params, after, outputs, kernel, python, env, cwd"
         ),
     ),
@@ -262,7 +262,7 @@ FAULTS = {
         (
             "flow.yaml:2: 'priorty' is not a key of defaults. Did you mean 'priority'? "
             "Known: retries, timeout, memory, output_limit, cpus, nice, start_timeout, priority, "
-            "resources, continue_on_failure, effect, cache, checkpoint, expected, inputs, packages"
+            "resources, continue_on_failure, effect, cache, checkpoint, cells, expected, inputs, packages"
         ),
     ),
     "an empty node": (

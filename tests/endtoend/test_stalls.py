@@ -1,5 +1,6 @@
 """Real stalls in real kernels: each is named, and soon after anybody could know."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -115,11 +116,11 @@ def test_no_worker_and_resources_that_nobody_has(tmp_path, outside) -> None:
 
 
 def test_a_worker_whose_memory_is_full(tmp_path, outside) -> None:
-    outside.add_worker("--memory-limit", "500MB")
+    outside.add_worker("--memory-limit", "500MB", "--nthreads", "1")
     flow = nbflow.Flow("full", base_dir=tmp_path)
     mark = tmp_path / "mark"
 
-    @flow.task
+    @flow.task(priority=1)
     def grow(path=str(mark)):
         import psutil
 
@@ -131,14 +132,57 @@ def test_a_worker_whose_memory_is_full(tmp_path, outside) -> None:
         while time.monotonic() < until_stopped:
             time.sleep(0.1)
 
+    @flow.task
+    def held_up():
+        return 1
+
     run = flow.start(cluster=outside.address)
     try:
         until(mark.exists)
         full = time.monotonic()
-        found = Watch(run).named("grow", "memory_pressure")
+        watch = Watch(run)
+        found = watch.named("grow", "memory_pressure")
+        waits = watch.named("held_up", "memory_pressure")
         assert time.monotonic() - full <= SOON_S
         assert found.evidence["worker_memory_limit_bytes"] == 500_000_000
+        assert "every worker is paused" in waits.summary
+        assert waits.evidence["workers"] == 1
     finally:
+        run.cancel()
+        run.wait(60)
+
+
+def test_a_worker_that_says_nothing_any_more(tmp_path, outside) -> None:
+    worker = outside.add_worker()
+    flow = nbflow.Flow("silent", base_dir=tmp_path)
+    go = tmp_path / "go"
+
+    @flow.task
+    def held(path=str(go)):
+        while not Path(path).exists():
+            time.sleep(0.01)
+
+    run = flow.start(cluster=outside.address)
+    try:
+        watch = Watch(run)
+        watch.until(lambda: run["held"].status == "running")
+        os.killpg(worker.pid, signal.SIGSTOP)
+        stopped = time.monotonic()
+        found = watch.named("held", "worker_lost")
+        # Thirty seconds of silence may pass by themselves; a heartbeat may have been half a
+        # second ago.
+        assert 29.0 <= time.monotonic() - stopped <= 30.0 + SOON_S
+        assert found.evidence["silent_s"] >= 30.0
+        assert "nbflow cancel" in found.suggestions[1]
+
+        os.killpg(worker.pid, signal.SIGCONT)
+        watch.until(lambda: not watch.look())
+        go.touch()
+        run.wait(60)
+        assert run.status == "succeeded"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGCONT)
         run.cancel()
         run.wait(60)
 

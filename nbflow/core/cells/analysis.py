@@ -19,6 +19,7 @@ from nbflow.core.cells.facts import (
     CellText,
     Dependence,
     NameUse,
+    Pieces,
     Reason,
     TouchUse,
 )
@@ -82,7 +83,10 @@ class _Notebook:
         self._statements.calls.turn_to_next_cell()
         if self._statements.calls.library.left_running:
             page.stop(
-                "work that an earlier cell has left running goes on", Act(cell.number, "stops")
+                "work that an earlier cell has left running goes on",
+                Act(cell.number, "stops"),
+                "background",
+                "lasting",
             )
         # Such a cell may stop anywhere, and the notebook goes on.
         stops = _MAY_FAIL in cell.tags
@@ -127,7 +131,8 @@ class _Notebook:
             self._memory.calls.clear()
             self._statements.calls.turn_to_next_cell()
             self._memory.globals.weak = 0
-            page.stop("its calls are too entangled to be followed", Act(cell.number, "stops"))
+            act = Act(cell.number, "stops")
+            page.stop("its calls are too entangled to be followed", act, "anything")
             self._memory.forget(tree)
             return False
 
@@ -163,7 +168,7 @@ class _Notebook:
     def _obey(self, cell: CellText, said: Declared, page: Page) -> None:
         whole = Act(cell.number, "uses")
         if said.barrier:
-            page.stop("it is tagged nbflow:barrier", Act(cell.number, "stops"))
+            page.stop("it is tagged nbflow:barrier", Act(cell.number, "stops"), "lasting")
         for name in (*said.reads, *said.writes):
             value = self._memory.load_global(name, _MAIN)
             if name in said.writes:
@@ -193,7 +198,7 @@ class _Notebook:
             self._settings[cell.number] = _first(settings)
         elif settings:
             name, act = _first(settings)
-            page.stop(f"it sets {name} beside other work", act)
+            page.stop(f"it sets {name} beside other work", act, "lasting")
         for touch, act in page.touches.items():
             self._outside.touch(page, touch, act)
         self._bar(cell, page)
@@ -236,6 +241,32 @@ class _Notebook:
                 Reason(line_of(act), words) for words, act in {**page.unsure, **world}.items()
             ),
             replayed=replayed,
+            needs=tuple(page.needs),
+            traits=tuple(page.traits),
+            pieces=self._pieces(page),
+        )
+
+    def _pieces(self, page: Page) -> Pieces:
+        names = self._memory.globals.names
+        bound = {name: names[name].value for name in page.writes if name in names}
+        anything = self._memory.anything
+        return Pieces(
+            first=page.first,
+            binds=tuple(
+                (name, tuple(region.serial for region in value.regions))
+                for name, value in bound.items()
+                if value is not None
+            ),
+            gone=tuple(
+                name
+                for name in {**page.writes, **page.deletes}
+                if name not in names or names[name].value is None
+            ),
+            holds=tuple((region.serial, other.serial) for region, other in page.holds),
+            changes=tuple(region.serial for region in page.changed),
+            stay=tuple(region.serial for region in page.stay),
+            classes=tuple(region.serial for region in page.classes),
+            everything=0 if anything is None else anything.serial,
         )
 
     def _uses(self, acts: Mapping[str, Act]) -> tuple[NameUse, ...]:

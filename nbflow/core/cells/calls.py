@@ -197,6 +197,7 @@ class Calls:
     def _generator(self, function: Function, regions: Regions, node: ast.AST) -> Value:
         made = self._memory.region(node, regions)
         made.stream = True
+        self._memory.keep_here(made)
         made.functions[function] = None
         return Value("iterator", frozenset({made}))
 
@@ -257,6 +258,8 @@ class Calls:
         memory = self._memory
         memory.read(callee.regions, node, made.name)
         region = memory.region(node)
+        if region.made_of is not made.region and made.region is not None:
+            memory.page.holds.append((region, made.region))
         region.made_of = made.region
         instance = Value("instance", frozenset({region}), about=made)
         init = made.member("__init__")
@@ -294,7 +297,8 @@ class Calls:
         target = args.find(0)
         if name in _PATCHES and target is not None and target.type in ("module", "library"):
             act = self._memory.act("stops", node)
-            self._memory.page.stop(f"it changes `{target.dotted}` of a library", act)
+            why = f"it changes `{target.dotted}` of a library"
+            self._memory.page.stop(why, act, "lasting")
             self._memory.forget(node)
         if effect is None:
             module = Value("", frozenset({self._memory.module_region(name)}))

@@ -318,6 +318,7 @@ class Expressions(Parts):
         function = self.function("<generator>", node)
         made = self.memory.region(node, union([*values, function]))
         made.stream = True
+        self.memory.keep_here(made)
         return Value("iterator", frozenset({made}))
 
     # --- assignments --------------------------------------------------------------------------

@@ -16,6 +16,14 @@ from nbflow.core.cells.effects.language import Touch
 DependenceKind = Literal["data", "order", "replay"]
 
 
+#: What is special of a cell, for whoever wants to run it beside others. ``anything``: it may do
+#: anything outside, as start programs. ``forgets``: it may use, bind and change any variable.
+#: ``history``: it uses what its kernel has kept of all cells before. ``lasting``: it leaves
+#: something in its kernel that is no variable, for all cells after. ``background``: work that it
+#: has started may go on. ``imports``: it reads modules.
+Trait = Literal["anything", "forgets", "history", "lasting", "background", "imports"]
+
+
 class CellText(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A code cell as plain Python.
 
@@ -73,6 +81,39 @@ class TouchUse(msgspec.Struct, frozen=True):
     words: str
 
 
+class Pieces(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a cell does to memory, which is cut into numbered pieces; see `values.Region`.
+
+    Parameters
+    ----------
+    first
+        Pieces from this number on are made in this cell, or later.
+    binds
+        Where the variables that it binds lie at its end.
+    gone
+        Variables that do not exist any more at its end.
+    holds
+        Pairs of pieces: from now on, the second can be reached from the first.
+    changes
+        Pieces that it may change in place.
+    stay
+        Pieces that cannot leave their process: iterators, open files, a library's memory.
+    classes
+        Pieces that are classes of the notebook.
+    everything
+        The piece of all that code that cannot be seen may have made; 0 if there is none yet.
+    """
+
+    first: int = 0
+    binds: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    gone: tuple[str, ...] = ()
+    holds: tuple[tuple[int, int], ...] = ()
+    changes: tuple[int, ...] = ()
+    stay: tuple[int, ...] = ()
+    classes: tuple[int, ...] = ()
+    everything: int = 0
+
+
 class CellFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What one cell does.
 
@@ -100,6 +141,12 @@ class CellFacts(msgspec.Struct, frozen=True, kw_only=True):
         Whether all that it does is to import and to set: each kernel does that for itself.
     local
         Variables that it binds and no later cell reads.
+    needs
+        Variables of earlier cells that it uses by name, imported ones, too.
+    traits
+        What is special of it.
+    pieces
+        What it does to memory.
     """
 
     number: int
@@ -114,6 +161,9 @@ class CellFacts(msgspec.Struct, frozen=True, kw_only=True):
     unsure: tuple[Reason, ...] = ()
     replayed: bool = False
     local: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    traits: tuple[Trait, ...] = ()
+    pieces: Pieces = Pieces()
 
 
 class Dependence(msgspec.Struct, frozen=True):

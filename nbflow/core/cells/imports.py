@@ -22,6 +22,7 @@ class Imports:
 
     def plain(self, node: ast.Import, *, at_top: bool) -> None:
         """Follow ``import a.b as c``."""
+        self._memory.page.traits["imports"] = None
         for alias in node.names:
             package = alias.name.partition(".")[0]
             full = alias.name if alias.asname else package
@@ -29,6 +30,7 @@ class Imports:
 
     def names(self, node: ast.ImportFrom, *, at_top: bool) -> None:
         """Follow ``from a import b as c``."""
+        self._memory.page.traits["imports"] = None
         module = node.module or ""
         for alias in node.names:
             if alias.name == "*":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from nbflow.core.cells.effects.language import Touch
-from nbflow.core.cells.facts import DependenceKind
+from nbflow.core.cells.facts import DependenceKind, Trait
 from nbflow.core.cells.values import Act, Region
 
 #: (source cell, kind, name) -> what was done there, and here.
@@ -33,6 +33,13 @@ class Page:
     touches: dict[Touch, Act] = field(default_factory=dict)
     barriers: dict[str, Act] = field(default_factory=dict)
     unsure: dict[str, Act] = field(default_factory=dict)
+    #: See `CellFacts` and `Pieces`.
+    needs: dict[str, None] = field(default_factory=dict)
+    traits: dict[Trait, None] = field(default_factory=dict)
+    first: int = 0
+    holds: list[tuple[Region, Region]] = field(default_factory=list)
+    stay: list[Region] = field(default_factory=list)
+    classes: list[Region] = field(default_factory=list)
     #: The cells before each earlier cell, as bits of a number.
     before: dict[int, int] = field(default_factory=dict)
     #: For each variable: the cells before those from which this one has it.
@@ -76,7 +83,8 @@ class Page:
         for each in touches if not self.pure else ():
             self.touches.setdefault(each, act)
 
-    def stop(self, why: str, act: Act) -> None:
-        """Note that nothing may be moved across this cell."""
+    def stop(self, why: str, act: Act, *traits: Trait) -> None:
+        """Note that nothing may be moved across this cell, and what else is special of it."""
         if not self.pure:
             self.barriers.setdefault(why, act)
+            self.traits.update(dict.fromkeys(traits))

@@ -53,7 +53,7 @@ class LibraryCalls:
         self._memory = memory
         self._runs = runs
         #: pyplot's current figures: those of the cell, or of all once they outlive cells.
-        self._figures = Region({}, lasting=True)
+        self._figures = Region({}, memory.next_serial(), lasting=True)
         self.figures_stay = False
         #: How many ``with`` blocks are open that put settings back.
         self.settings_local = 0
@@ -65,7 +65,7 @@ class LibraryCalls:
     def turn_to_next_cell(self) -> None:
         """Close the figures of the last cell, as the inline backend does."""
         if not self.figures_stay:
-            self._figures = Region({}, lasting=True)
+            self._figures = Region({}, self._memory.next_serial(), lasting=True)
 
     def apply(
         self,
@@ -214,10 +214,13 @@ class LibraryCalls:
         if effect.background:
             if not self.awaited:
                 self.left_running = True
-            memory.page.stop(effect.barrier, memory.act("stops", node))
+            act = memory.act("stops", node)
+            memory.page.stop(effect.barrier, act, "anything", "lasting", "background")
             memory.forget(node)
         elif effect.barrier:
-            memory.page.stop(effect.barrier, memory.act("stops", node))
+            memory.page.stop(effect.barrier, memory.act("stops", node), "anything")
+        if effect.kernel:
+            memory.page.stop(effect.barrier, memory.act("stops", node), "history", "lasting")
         if effect.namespace:
             memory.forget(node)
 
@@ -249,6 +252,8 @@ class LibraryCalls:
         pinned = effect.pinned or (known is not None and (known.consumed or known.pinned))
         for region in own if pinned else ():
             region.stream = True
+            if effect.pinned or (known is not None and known.pinned):
+                self._memory.keep_here(region)
             region.touches = file or region.touches
         if effect.grows or any(region.grows for region in reach(union(given))):
             for region in own:
@@ -296,6 +301,7 @@ class LibraryCalls:
             case "iterator":
                 made = memory.region(node, everything, deep=not _all_plain(given))
                 made.stream = True
+                memory.keep_here(made)
                 made.touches = tuple(_touched_by(given))
                 return frozenset({made})
             case _:

@@ -7,7 +7,6 @@ given it another name since: all names of one piece of memory move together.
 """
 
 import ast
-import itertools
 from collections.abc import Iterable
 
 from nbflow.core.cells.ledger import Page
@@ -49,13 +48,13 @@ class Memory:
         self._regions: dict[tuple[object, ...], Region] = {}
         self._seen: set[tuple[Region, str]] = set()
         self._steps = 0
-        self._serials = itertools.count(1)
+        self._serial = 0
 
     def turn_to(self, cell: int, *, pure: bool = False) -> Page:
         """Begin with the next cell and return its page."""
         self._drop_dead()
         self.page.close()
-        self.page = Page(cell, pure=pure, before=self.page.before)
+        self.page = Page(cell, pure=pure, before=self.page.before, first=self._serial + 1)
         self._regions.clear()
         self._seen.clear()
         self._steps = 0
@@ -89,7 +88,7 @@ class Memory:
         if found is None:
             act = self.act("makes", node)
             found = self._regions[key] = Region(
-                {self.page.cell: act}, next(self._serials), deep=deep
+                {self.page.cell: act}, self.next_serial(), deep=deep
             )
             self.changes += 1
         self.hold(found, holds, node)
@@ -99,8 +98,21 @@ class Memory:
         """Return the region of a library that the tables do not know, with all it was given."""
         package = module.partition(".")[0]
         if package not in self._modules:
-            self._modules[package] = Region({}, next(self._serials), foreign=True)
+            found = Region({}, self.next_serial(), foreign=True, stays=True)
+            self._modules[package] = found
+            self.page.stay.append(found)
         return self._modules[package]
+
+    def next_serial(self) -> int:
+        """Return the number of the next region."""
+        self._serial += 1
+        return self._serial
+
+    def keep_here(self, region: Region) -> None:
+        """Note that what lies in a region cannot leave its process."""
+        if not region.stays:
+            region.stays = True
+            self.page.stay.append(region)
 
     def hold(self, region: Region, regions: Iterable[Region], node: ast.AST) -> None:
         """Let other regions be reached from this one."""
@@ -109,6 +121,7 @@ class Memory:
                 region.holds[other] = None
                 other.holders[region] = None
                 other.joiners.setdefault(self.page.cell, self.act("shares", node))
+                self.page.holds.append((region, other))
                 self.changes += 1
 
     def change(self, regions: Iterable[Region], node: ast.AST, name: str) -> None:
@@ -198,12 +211,19 @@ class Memory:
         """Return what a global variable is; None if no cell binds it."""
         binding = self.globals.names.get(name)
         if binding is None:
+            if self.anything is not None:
+                self.page.needs.setdefault(name)
             return None
+        self._need(name, binding)
         act = self.act("reads", node)
         self.page.read(binding.made, act, name, replayed=binding.replayed)
         if binding.value is not None and not binding.replayed:
             self.read(binding.value.regions, node, name)
         return binding.value
+
+    def _need(self, name: str, binding: Binding) -> None:
+        if any(cell != self.page.cell for cell in binding.made):
+            self.page.needs.setdefault(name)
 
     def bind(
         self,
@@ -237,6 +257,7 @@ class Memory:
         old = frame.names.get(name)
         if frame is self.globals:
             if old is not None:
+                self._need(name, old)
                 self.page.read(old.made, act, name, replayed=False)
             self.page.deletes.setdefault(name, act)
         kept = old.value if frame.weak and old is not None else None
@@ -264,6 +285,7 @@ class Memory:
         for old in (first, second):
             if frame is self.globals and old is not None:
                 # What it was may stay, so this cell hands it on.
+                self._need(name, old)
                 self.page.read(old.made, act, name, replayed=old.replayed)
                 if old.value is not None:
                     self.read(old.value.regions, node, name)
@@ -277,6 +299,7 @@ class Memory:
 
     def _kept(self, frame: Frame, name: str, old: Binding, value: Value, act: Act) -> Value:
         if frame is self.globals:
+            self._need(name, old)
             self.page.read(old.made, act, name, replayed=old.replayed)
         if old.value is None:
             return value
@@ -293,10 +316,11 @@ class Memory:
         """Know nothing of any variable any more: code that nobody sees may have done anything."""
         if self.page.pure:
             return
+        self.page.traits["forgets"] = None
         act = self.act("may change any variable", node)
         everything = self.anything
         if everything is None:
-            everything = Region({}, next(self._serials), foreign=True)
+            everything = Region({}, self.next_serial(), foreign=True)
             self.anything = everything
         bindings = self.globals.names
         known = (it.value for it in bindings.values() if it.value is not None)

@@ -68,14 +68,15 @@ class Naming:
         if value is not None:
             return value
         if name in IPYTHON_NAMES or (name[:1] == "_" and name.lstrip("_i").isdigit()):
-            memory.page.stop(_HISTORY, memory.act("uses", node))
+            memory.page.stop(_HISTORY, memory.act("uses", node), "history")
             memory.forget(node)
         if function_effect(f"builtins.{name}") is not None:
             return Value("library", about=f"builtins.{name}")
         if name in ("__name__", "__doc__", "__file__"):
             return NUMBER
         if name == "get_ipython":
-            memory.page.stop("it talks to IPython", memory.act("uses", node))
+            act = memory.act("uses", node)
+            memory.page.stop("it talks to IPython", act, "anything", "history", "lasting")
             memory.forget(node)
         if memory.anything is not None:
             memory.read(frozenset({memory.anything}), node, name)

@@ -119,7 +119,8 @@ class Parts(Naming):
         memory = self.memory
         if owner.type in ("module", "library"):
             act = memory.act("changes", node)
-            memory.page.stop(f"it changes `{owner.dotted}.{attribute}` of a library", act)
+            why = f"it changes `{owner.dotted}.{attribute}` of a library"
+            memory.page.stop(why, act, "lasting")
             memory.forget(node)
             return
         self._run_properties(owner, node)

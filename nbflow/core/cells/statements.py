@@ -363,6 +363,7 @@ class Statements:
         shapers = (*bases, *keywords, *decorators)
         region = self.memory.region(node, union(shapers))
         region.code = True
+        self.memory.page.classes.append(region)
         outer = self.frame
         inner = self.expressions.frame = Frame("class", None, outer)
         self.run(node.body)

@@ -24,7 +24,7 @@ _QUERIED = re.compile(r"@([A-Za-z_]\w*)")
 _CAUGHT = re.compile(r"--(?:out|err|proc)[ =]([A-Za-z_]\w*)")
 _METHODS = frozenset({"run_line_magic", "run_cell_magic", "system", "getoutput"})
 _SHELL = Effect(barrier="it runs a shell command")
-_UNKNOWN = Effect(barrier="it uses a magic that nbflow does not know", namespace=True)
+_UNKNOWN = Effect(barrier="it uses a magic that nbflow does not know", namespace=True, kernel=True)
 
 
 class Follower(Protocol):

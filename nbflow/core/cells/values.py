@@ -58,6 +58,8 @@ class Region:
         Whether more than variables lead to it: it stands for a library's own memory.
     stream
         Whether it cannot be copied, as an iterator or an open file: each use may change it.
+    stays
+        Whether it cannot leave its process.
     touches
         What outside it stands for: the file that an open file is.
     """
@@ -76,6 +78,7 @@ class Region:
     stream: bool = False
     grows: bool = False
     lasting: bool = False
+    stays: bool = False
     touches: tuple[Touch, ...] = ()
 
     def __hash__(self) -> int:

@@ -36,8 +36,8 @@ _KINDS: Mapping[str, FindingKind] = MappingProxyType(
 
 
 def failed(node: NodeFacts) -> Finding | None:
-    """The node has failed for good."""
-    if not settled(node.facts.run, node.name, node.node):
+    """The node has failed for good. Of a stage, the node that puts its notebook together tells."""
+    if node.spec.is_stage or not settled(node.facts.run, node.name, node.node):
         return None
     reason, error = node.node.reason, node.node.error
     kind = reason.kind if reason is not None else "error"

@@ -305,7 +305,7 @@ def _start_anew(node: NodeFacts) -> str:
 
 
 def _bounded(node: NodeFacts) -> str:
-    cells = " (cell_soft interrupts one cell)" if node.spec.kind == "notebook" else ""
+    cells = " (cell_soft interrupts one cell)" if node.spec.kind != "function" else ""
     return f"bound it: `timeout` of {node.name}{cells}"
 
 

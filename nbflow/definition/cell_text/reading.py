@@ -19,7 +19,7 @@ def cell_texts(cells: Iterable[CodeCell]) -> tuple[CellText, ...]:
     """
     transform = _Transformer()
     texts: list[CellText] = []
-    for number, cell in enumerate(_running(cells), start=1):
+    for number, cell in enumerate(running(cells), start=1):
         plain = plain_python(cell.source, transform)
         texts.append(
             CellText(
@@ -45,12 +45,13 @@ def analyze_notebook(notebook: Notebook) -> Analysis:
         return analyze(cell_texts(notebook.cells))
     cells = tuple(
         CellFacts(number=number, index=cell.index, first_line=_first_line(cell.source))
-        for number, cell in enumerate(_running(notebook.cells), start=1)
+        for number, cell in enumerate(running(notebook.cells), start=1)
     )
     return Analysis(cells, (), notebook.language or "")
 
 
-def _running(cells: Iterable[CodeCell]) -> Iterable[CodeCell]:
+def running(cells: Iterable[CodeCell]) -> Iterable[CodeCell]:
+    """Yield the cells that are run, in order; the first has the number 1."""
     return (cell for cell in cells if cell.source.strip() and _SKIPPED not in cell.tags)
 
 

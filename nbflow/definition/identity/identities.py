@@ -3,13 +3,16 @@
 Of a notebook count the sources of its code cells, in order, with their tags; not its texts, outputs
 and execution counts, which change with every look at it. Of a function counts what Python made of
 it, in this process. The local modules that they reach are told apart from their own code.
+
+Of a stage count the cells that it runs, with what it may do and is given: a change of one cell is a
+change of its stage alone, and of those to which it then gives something else.
 """
 
 # Paths are looked at by the thousand here, and a Path costs ten times more.
 # ruff: noqa: PTH100, PTH117, PTH120
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +20,8 @@ import msgspec
 
 from nbflow.core.fingerprints import digest
 from nbflow.core.spec import FunctionCode, Identity, NodeSpec, NotebookCode
+from nbflow.core.stages import INJECTED, StageSpec
+from nbflow.definition.code_cells import CodeCell
 from nbflow.definition.identity.cells import scan_cell
 from nbflow.definition.identity.environment import Environment, Environments
 from nbflow.definition.identity.functions import FunctionIdentities
@@ -110,25 +115,40 @@ class Identities:
         notebook = self._files.parsed(code.path)
         python_path = code.env.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
         cwd = _working_folder(code)
+        folders = tuple(filter(None, [cwd, *python_path.split(os.pathsep)]))
+        search = Search(folders, cwd, code.python is None)
+        if code.stage is not None:
+            return self._of_stage(notebook, code.stage, search)
         key = (code.path, cwd, code.python is None, python_path)
         if key not in self._notebooks:
-            here = code.python is None
-            folders = tuple(filter(None, [cwd, *python_path.split(os.pathsep)]))
-            self._notebooks[key] = self._read(notebook, Search(folders, cwd, here))
+            pieces = map(_piece, notebook.cells)
+            self._notebooks[key] = self._read(
+                notebook, notebook.cells, digest(b"notebook", *pieces), search
+            )
         return self._notebooks[key]
 
-    def _read(self, notebook: Notebook, search: Search) -> _Own:
-        pieces = [
-            digest(cell.source.encode(), *(tag.encode() for tag in cell.tags if tag in _TAGS))
-            for cell in notebook.cells
-        ]
-        code = digest(b"notebook", *(piece.encode() for piece in pieces))
+    def _of_stage(self, notebook: Notebook, stage: StageSpec, search: Search) -> _Own:
+        by_index = {cell.index: cell for cell in notebook.cells}
+        # What is injected is in the node's parameters.
+        cells = [by_index[cell.index] for cell in stage.cells if cell.index != INJECTED]
+        code = digest(b"stage", msgspec.json.encode(stage), *map(_piece, cells))
+        return self._read(notebook, cells, code, search)
+
+    def _read(
+        self, notebook: Notebook, cells: Sequence[CodeCell], code: str, search: Search
+    ) -> _Own:
         if not notebook.is_python:
             return _Own(code, unknown=(_other_language(notebook.language),))
-        scans = [(f"cell {cell.index}", scan_cell(cell.source)) for cell in notebook.cells]
+        scans = [(f"cell {cell.index}", scan_cell(cell.source)) for cell in cells]
         reached = self._modules.reached(scans, search)
         modules = digest(b"modules", *reached.pieces()) if reached.files else ""
         return _Own(code, modules, tuple(reached.unseen))
+
+
+def _piece(cell: CodeCell) -> bytes:
+    """Return what tells a cell from others."""
+    tags = (tag.encode() for tag in cell.tags if tag in _TAGS)
+    return digest(cell.source.encode(), *tags).encode()
 
 
 def _working_folder(code: NotebookCode) -> str | None:

@@ -4,11 +4,7 @@ It runs in a module of its own that is gone afterwards: the user's namespace get
 execution is counted, and what it prints is dropped.
 """
 
-import ast
 import base64
-import functools
-import importlib
-import inspect
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +14,7 @@ import msgspec
 
 from nbflow import guest_namespace
 from nbflow.kernels import EvaluationFailed, Kernel
+from nbflow.notebooks.guest_text import joined_modules
 
 
 class _Report(msgspec.Struct, frozen=True):
@@ -64,20 +61,6 @@ async def ask_guest(
     return msgspec.json.decode(report.read_bytes(), type=_Report).problems
 
 
-@functools.cache
 def guest_text() -> str:
-    """Return all modules of `nbflow.guest_namespace` as one."""
-    body: list[ast.stmt] = []
-    for name in guest_namespace.MODULES:
-        module = importlib.import_module(f"{guest_namespace.__name__}.{name}")
-        body += [each for each in ast.parse(inspect.getsource(module)).body if not _is_ours(each)]
-    return ast.unparse(ast.Module(body, []))
-
-
-def _is_ours(statement: ast.stmt) -> bool:
-    """Whether a statement imports one of the modules from another."""
-    return (
-        isinstance(statement, ast.ImportFrom)
-        and statement.module is not None
-        and statement.module.startswith(guest_namespace.__name__)
-    )
+    """Return all modules that the kernel needs as one."""
+    return joined_modules(guest_namespace.MODULES)

@@ -80,6 +80,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Whether it may also read and define any variable.
     background
         Whether it leaves work behind that goes on beside later cells.
+    kernel
+        Whether it may use and leave what its kernel alone has, besides variables.
     pinned
         Why its result cannot leave its process.
     grows
@@ -101,6 +103,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     barrier: str = ""
     namespace: bool = False
     background: bool = False
+    kernel: bool = False
     pinned: str = ""
     grows: bool = False
 

@@ -19,7 +19,7 @@ from nbflow.core.cells.effects.language import (
 _CLOCK = Effect(returns=SCALAR, touches=(Touch("world", "the clock"),))
 _NETWORK = Effect(touches=(Touch("world", "the network"),))
 _CHANCE = Effect(returns=SCALAR, touches=(Touch("world", "the system's chance"),))
-_PYTHON = "Python's random generator"
+PYTHON = "Python's random generator"
 _PROGRAM = Effect(barrier="it runs another program", pinned="it is a process")
 _ITERATOR = Effect(returns="iterator", result="iterator", iterates=True)
 _CONTAINER = Effect(result="elements", iterates=True)
@@ -62,11 +62,11 @@ STANDARD = (
         module="random",
         functions=table(
             (
-                Effect(touches=(Touch("random", _PYTHON, fresh=True),), returns=SCALAR),
+                Effect(touches=(Touch("random", PYTHON, fresh=True),), returns=SCALAR),
                 "seed setstate",
             ),
             (
-                draws(_PYTHON),
+                draws(PYTHON),
                 (
                     "random randint randrange uniform gauss normalvariate expovariate betavariate "
                     "getrandbits triangular lognormvariate vonmisesvariate "
@@ -75,19 +75,19 @@ STANDARD = (
                 ),
             ),
             (
-                Effect(result="element", touches=(Touch("random", _PYTHON),), iterates=True),
+                Effect(result="element", touches=(Touch("random", PYTHON),), iterates=True),
                 "choice",
             ),
             (
                 Effect(
                     returns="list",
                     result="elements",
-                    touches=(Touch("random", _PYTHON),),
+                    touches=(Touch("random", PYTHON),),
                     iterates=True,
                 ),
                 "sample choices",
             ),
-            (Effect(returns=SCALAR, mutates=(0,), touches=(Touch("random", _PYTHON),)), "shuffle"),
+            (Effect(returns=SCALAR, mutates=(0,), touches=(Touch("random", PYTHON),)), "shuffle"),
             (Effect(returns="Generator"), "Random"),
             (_CHANCE, "SystemRandom"),
         ),

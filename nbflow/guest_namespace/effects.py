@@ -1,0 +1,163 @@
+"""What the cells of a stage have done outside of their kernel, as far as Python sees it.
+
+An audit hook notes which files are opened, how, and which programs are started. (It cannot be
+removed again; the kernel of a stage ends with it.) Libraries that write by themselves, in C, are
+not seen; which of their functions write is a matter of the tables of `nbflow.core.cells`.
+"""
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nbflow.guest_namespace.files import LOOKING, PROGRAMS, file_state, own_folders, program_name
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
+#: Of which arguments paths are written by these, each with the argument that is its folder.
+_WRITERS: dict[str, tuple[tuple[int, int], ...]] = {
+    "os.remove": ((0, 1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.mkdir": ((0, 2),),
+    "os.rmdir": ((0, 1),),
+    "os.truncate": ((0, -1),),
+    "os.link": ((1, 3),),
+    "os.symlink": ((1, 2),),
+    "os.chmod": ((0, 2),),
+    "os.utime": ((0, 3),),
+    "os.chown": ((0, 3),),
+}
+
+
+class Effects:
+    """Notes what is read, written and started from now on.
+
+    Parameters
+    ----------
+    ignored
+        Folders whose files do not count.
+    """
+
+    def __init__(self, ignored: Iterable[str]) -> None:
+        self._ignored = tuple(
+            os.path.join(os.path.abspath(each), "")  # noqa: PTH100, PTH118 - links stay
+            for each in (*ignored, *own_folders(), *_caches())
+        )
+        self._read: dict[str, None] = {}
+        #: Each with what it was before.
+        self._written: dict[str, Any] = {}
+        #: Whether something was written there is seen at the end.
+        self._databases: dict[str, Any] = {}
+        self._programs: dict[str, None] = {}
+        self._unheard: int | None = None
+        sys.addaudithook(self._hear)
+
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Do not count what this thread does meanwhile."""
+        self._unheard = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._unheard = None
+
+    def read(self) -> list[str]:
+        """Return the files that were read, and are there."""
+        return [path for path in self._read if file_state(path) not in (None, "folder")]
+
+    def written(self) -> list[str]:
+        """Return what was written, but for what came and went again."""
+        found = [path for path, it in self._databases.items() if file_state(path) != it]
+        for path, before in self._written.items():
+            if not (before is None and file_state(path) is None) and path not in found:
+                found.append(path)
+        return found
+
+    def programs(self) -> list[str]:
+        """Return the programs that were started."""
+        return list(self._programs)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            self._opened(*arguments)
+        elif event in _WRITERS:
+            for place, folder in _WRITERS[event]:
+                in_folder = arguments[folder] if 0 <= folder < len(arguments) else -1
+                self._writes(_full_path(arguments[place], in_folder))
+        elif event == "sqlite3.connect":
+            path = _full_path(arguments[0])
+            if self._counts(path):
+                self._read[path] = None
+                self._databases.setdefault(path, file_state(path))
+        elif event in PROGRAMS and not self._is_unheard():
+            name = program_name(event, arguments)
+            if name not in LOOKING:
+                self._programs[name] = None
+
+    def _opened(self, path: Any, mode: Any, flags: Any) -> None:
+        full = _full_path(path)
+        by_mode = isinstance(mode, str) and set(mode) & set("wax+")
+        if by_mode or (isinstance(flags, int) and flags & _WRITING):
+            self._writes(full)
+        else:
+            self._reads(full)
+
+    def _reads(self, path: str) -> None:
+        if self._counts(path) and path not in self._written:
+            self._read[path] = None
+
+    def _writes(self, path: str) -> None:
+        if self._counts(path) and path not in self._written:
+            self._written[path] = file_state(path)
+
+    def _counts(self, path: str) -> bool:
+        return bool(path) and not (
+            path.startswith(self._ignored) or "__pycache__" in path or self._is_unheard()
+        )
+
+    def _is_unheard(self) -> bool:
+        return self._unheard is not None and self._unheard == threading.get_ident()
+
+
+def unexpected_files(
+    written: Iterable[str], expected: Iterable[str], folders: Collection[str]
+) -> list[str]:
+    """Return which files were written that were not to be; `folders` are where paths begin."""
+    allowed = {
+        os.path.abspath(os.path.join(folder, path))  # noqa: PTH100, PTH118 - links stay
+        for path in expected
+        for folder in folders
+    }
+    return [path for path in written if not _is_allowed(path, allowed)]
+
+
+def _is_allowed(path: str, allowed: Collection[str]) -> bool:
+    if path in allowed:
+        return True
+    if os.path.isdir(path):  # noqa: PTH112 - no more than a system call
+        return any(each.startswith(os.path.join(path, "")) for each in allowed)  # noqa: PTH118
+    # What was in a folder that was to be removed.
+    gone = file_state(path) is None
+    return gone and any(path.startswith(os.path.join(each, "")) for each in allowed)  # noqa: PTH118
+
+
+def _full_path(path: Any, folder: Any = -1) -> str:
+    """Return a path in full; empty for what is no path, such as a descriptor."""
+    try:
+        text = os.fsdecode(path)
+        if isinstance(folder, int) and folder >= 0 and not os.path.isabs(text):  # noqa: PTH117
+            text = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), text)  # noqa: PTH115, PTH118
+    except (TypeError, OSError):
+        return ""
+    return os.path.abspath(text) if text and text != ":memory:" else ""  # noqa: PTH100 - links stay
+
+
+def _caches() -> Iterator[str]:
+    """Yield where libraries keep what they can make again."""
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "IPYTHONDIR"):
+        if os.environ.get(name):
+            yield os.environ[name]
+    # Where the sources of cells would lie, for debuggers.
+    yield os.path.join(tempfile.gettempdir(), f"ipykernel_{os.getpid()}")  # noqa: PTH118

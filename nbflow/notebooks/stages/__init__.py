@@ -1,0 +1,8 @@
+"""Stages of a notebook on a worker.
+
+================ ==========================================================================
+`cutting`        the notebook of a stage, and where its cells belong
+`stage_kernel`   what a kernel is asked before the cells, between them, and at the end
+`assembling`     the whole notebook out of the stages' notebooks
+================ ==========================================================================
+"""

@@ -1,0 +1,118 @@
+"""Cut the cells of one stage out of a notebook, and know again where they belong.
+
+Parameters are injected into the whole notebook, as papermill does it, and old error marks go; both
+move cells. So each cell carries its place in the notebook as it was written, until the notebook is
+put together again.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+from nbformat import NotebookNode
+
+from nbflow.core.stages import INJECTED, StageCell, StageSpec
+
+#: Where a cell carries its place.
+_PLACE = "nbflow_place"
+_INJECTED_TAG, _PARAMETERS_TAG = "injected-parameters", "parameters"
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """The notebook of a stage.
+
+    Parameters
+    ----------
+    notebook
+        Has the stage's cells alone.
+    positions
+        For each of them, its position in `StageSpec.cells`; None for the injected cell that
+        follows the parameters.
+    places
+        For each of them, its place in the whole notebook (see `by_place`); None if it is only
+        repeated here.
+    counts
+        For each of them, what Jupyter's counter shows in a run from top to bottom.
+    """
+
+    notebook: NotebookNode
+    positions: tuple[int | None, ...]
+    places: tuple[int | None, ...]
+    counts: tuple[int, ...]
+
+
+def note_places(notebook: NotebookNode) -> None:
+    """Let each cell carry its place; before anything moves them."""
+    for index, cell in enumerate(notebook.cells):
+        cell.metadata[_PLACE] = index
+
+
+def by_place(notebook: NotebookNode) -> dict[int, int]:
+    """Return the index of each cell by its place, and take the places away.
+
+    The injected cell, which carries none, is found under `INJECTED`.
+    """
+    found: dict[int, int] = {}
+    for index, cell in enumerate(notebook.cells):
+        place = cell.metadata.pop(_PLACE, None)
+        if place is not None:
+            found[place] = index
+        elif _INJECTED_TAG in cell.metadata.get("tags", ()):
+            found[INJECTED] = index
+    return found
+
+
+def cut(
+    notebook: NotebookNode, spec: StageSpec, *, written: NotebookNode, indices: Mapping[int, int]
+) -> Cut:
+    """Return the notebook of a stage.
+
+    Parameters
+    ----------
+    notebook
+        The whole, with its injected cell.
+    spec
+        The stage.
+    written
+        The notebook as it was written.
+    indices
+        As of `by_place`, of `notebook`.
+    """
+    injected_before = _injected_before(written) if spec.injected else None
+    parameters, replaced = (_first_tagged(written, tag) for tag in (_PARAMETERS_TAG, _INJECTED_TAG))
+    found: list[tuple[int, int | None, int | None, int]] = []
+    for position, cell in enumerate(spec.cells):
+        place = INJECTED if cell.index == replaced and INJECTED in indices else cell.index
+        kept = None if cell.replayed else place
+        if place in indices:
+            found.append((indices[place], position, kept, _count(cell, injected_before)))
+        if cell.index == parameters and INJECTED in indices and replaced is None:
+            kept = None if cell.replayed else INJECTED
+            found.append((indices[INJECTED], None, kept, cell.number + 1))
+    cells = [notebook.cells[index] for index, *_ in found]
+    return Cut(
+        notebook=NotebookNode({**notebook, "cells": cells}),
+        positions=tuple(position for _, position, _, _ in found),
+        places=tuple(place for _, _, place, _ in found),
+        counts=tuple(count for *_, count in found),
+    )
+
+
+def _count(cell: StageCell, injected_before: int | None) -> int:
+    if cell.index == INJECTED:
+        return 1
+    return cell.number + (injected_before is not None and cell.index >= injected_before)
+
+
+def _injected_before(written: NotebookNode) -> int | None:
+    """Return the place before which a new cell will be injected; None if it replaces one."""
+    if _first_tagged(written, _INJECTED_TAG) is not None:
+        return None
+    parameters = _first_tagged(written, _PARAMETERS_TAG)
+    return 0 if parameters is None else parameters + 1
+
+
+def _first_tagged(notebook: NotebookNode, tag: str) -> int | None:
+    for index, cell in enumerate(notebook.cells):
+        if tag in cell.metadata.get("tags", ()):
+            return index
+    return None

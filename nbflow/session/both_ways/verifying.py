@@ -1,0 +1,178 @@
+"""Runs of one notebook side by side: what differs, and whether it has to be equal.
+
+What differs in a cell that is known not to give the same each time (it reads the clock, say), or
+that depends on such a cell, is told, and is no fault. Of everything else two runs in order decide:
+where *they* differ, nothing can be demanded of a third. That second run is only made where it is
+needed.
+"""
+
+import mimetypes
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from nbflow.core.cells import Analysis
+from nbflow.core.states import NodeState
+from nbflow.definition.cell_text import analyze_notebook
+from nbflow.definition.notebook_file import NotebookFiles
+from nbflow.notebooks.comparing import Difference, compare, compare_files, compare_texts
+from nbflow.session.both_ways.copies import Asked, FileLeft, workplace
+from nbflow.session.both_ways.schedules import Schedule
+from nbflow.session.both_ways.ways import Way, by_cells, in_order
+
+#: Why something is not the same each time, where only trying has shown it.
+_SHOWN = "two runs in order differ there, too"
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of running a notebook both ways.
+
+    Parameters
+    ----------
+    notebook
+        Its path, as it was named.
+    expected
+        The run in order.
+    found
+        The runs by cells.
+    differences
+        What differs and must not, by the name of the run by cells.
+    excused
+        What differs, and is not the same each time anyway.
+    cells
+        How many of its cells run.
+    language
+        The notebook's, if it is one that cannot be analysed.
+    uncopied
+        Why all runs have worked in the notebook's own folder; empty if each had a copy.
+    """
+
+    notebook: str
+    expected: Way
+    found: tuple[Way, ...]
+    differences: Mapping[str, tuple[Difference, ...]]
+    excused: Mapping[str, tuple[Difference, ...]]
+    cells: int
+    language: str = ""
+    uncopied: str = ""
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether nothing differs that must not."""
+        return not any(self.differences.values())
+
+
+def verify(asked: Asked, schedules: Sequence[Schedule], *, failing: bool = True) -> Verified:
+    """Run a notebook in order and, with each schedule, by cells, and compare.
+
+    Parameters
+    ----------
+    asked
+        The notebook.
+    schedules
+        How its cells become stages, once for each.
+    failing
+        Whether to go on with a notebook that fails in order.
+
+    Raises
+    ------
+    nbflow.core.errors.DefinitionError
+        If it is not fit to run.
+    """
+    with workplace(asked) as place:
+        expected = in_order(place)
+        analysis, sources = _analysis(place.asked.notebook.path)
+        unsure = unsure_cells(analysis, sources)
+        goes_on = failing or expected.outcome == NodeState.SUCCEEDED
+        found = tuple(by_cells(place, schedule) for schedule in (schedules if goes_on else ()))
+        differences = {way.name: tuple(differing(expected, way, unsure)) for way in found}
+        if any(not each.unsure for them in differences.values() for each in them):
+            again = in_order(place)
+            differences = _without_shown(differences, differing(expected, again, unsure))
+        return Verified(
+            notebook=asked.notebook.place or asked.notebook.path,
+            expected=expected,
+            found=found,
+            differences={
+                name: tuple(each for each in them if not each.unsure)
+                for name, them in differences.items()
+            },
+            excused={
+                name: tuple(each for each in them if each.unsure)
+                for name, them in differences.items()
+            },
+            cells=len(analysis.cells),
+            language=analysis.language,
+            uncopied=place.uncopied,
+        )
+
+
+def differing(expected: Way, found: Way, unsure: Mapping[str, str]) -> Iterator[Difference]:
+    """Yield all in which two runs differ: how they end, their notebooks, the files they leave.
+
+    `unsure` is by the source of a cell, as of `compare`.
+    """
+    yield from compare_texts("outcome", expected.outcome, found.outcome)
+    yield from compare(expected.notebook, found.notebook, unsure)
+    for path in sorted({*expected.files, *found.files}):
+        yield from _of_file(path, expected.files.get(path), found.files.get(path))
+
+
+def unsure_cells(analysis: Analysis, sources: Mapping[int, str]) -> dict[str, str]:
+    """Return why cells need not give the same each time, by their sources.
+
+    Parameters
+    ----------
+    analysis
+        What is known of them.
+    sources
+        Of cells, by index.
+    """
+    whys: dict[int, str] = {}
+    for cell in analysis.cells:
+        if cell.unsure:
+            whys[cell.number] = f"it depends on {cell.unsure[0].words}"
+    for cell in analysis.cells:
+        for each in analysis.dependences:
+            if each.target == cell.number and each.kind == "data" and each.source in whys:
+                whys.setdefault(cell.number, f"it reads {each.name} of cell {each.source}")
+    return {
+        sources[cell.index]: whys[cell.number]
+        for cell in analysis.cells
+        if cell.number in whys and cell.index in sources
+    }
+
+
+def _analysis(path: str) -> tuple[Analysis, dict[int, str]]:
+    notebook = NotebookFiles().parsed(path)
+    return analyze_notebook(notebook), {cell.index: cell.source for cell in notebook.cells}
+
+
+def _without_shown(
+    differences: Mapping[str, Iterable[Difference]], shown: Iterable[Difference]
+) -> dict[str, tuple[Difference, ...]]:
+    places: Collection[object] = {each.place for each in shown}
+    return {
+        name: tuple(
+            msgspec.structs.replace(each, unsure=_SHOWN)
+            if each.place in places and not each.unsure
+            else each
+            for each in them
+        )
+        for name, them in differences.items()
+    }
+
+
+def _of_file(path: str, one: FileLeft | None, two: FileLeft | None) -> Iterator[Difference]:
+    what = f"file {path}"
+    if one is None or two is None or one.content is None or two.content is None:
+        yield from compare_texts(what, _about(one), _about(two))
+    elif one.digest != two.digest:
+        mime = mimetypes.guess_type(path)[0] or "text/plain"
+        yield from compare_files(what, one.content, two.content, mime)
+
+
+def _about(file: FileLeft | None) -> str:
+    if file is None:
+        return "(as it was)"
+    return f"written: {file.digest}" if file.digest else "(gone)"

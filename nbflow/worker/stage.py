@@ -1,0 +1,257 @@
+"""Perform an attempt of a stage: some cells of a notebook, with the variables that others give.
+
+It is an attempt of a notebook that has these cells alone. What is different: variables come in
+before cells and go out at the end, the kernel is watched for whatever was not known of the cells,
+and each cell gets the number that it has in a run from top to bottom.
+"""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+from nbformat import NotebookNode
+
+from nbflow.core.attempts import Outcome
+from nbflow.core.errors import ArtifactError
+from nbflow.core.events import ErrorInfo
+from nbflow.core.stage_results import (
+    EMITTED,
+    NAMESPACE,
+    VALUE,
+    Lesson,
+    StageRecord,
+    source_digest,
+)
+from nbflow.core.stages import StageSpec
+from nbflow.core.states import Reason
+from nbflow.core.values import Artifact, Value
+from nbflow.kernels import EvaluationFailed, Kernel, KernelDied
+from nbflow.notebooks.captured import capture_variables
+from nbflow.notebooks.cells import CellOptions
+from nbflow.notebooks.checkpoints import Earlier
+from nbflow.notebooks.execution import Execution, Failure
+from nbflow.notebooks.guard import Bounds, Guard
+from nbflow.notebooks.outputs import Collected, collect_emitted, keep
+from nbflow.notebooks.reading import KernelChoice, read_notebook
+from nbflow.notebooks.stages.assembling import with_record
+from nbflow.notebooks.stages.cutting import Cut, by_place, cut, note_places
+from nbflow.notebooks.stages.stage_kernel import StageEnd, StageKernel
+from nbflow.notebooks.writing import write_file
+from nbflow.worker.notebook import Bench, NotebookAttempt
+from nbflow.worker.receipts import with_receipt
+from nbflow.worker.starting import KernelStart
+from nbflow.worker.undoing import keep_files
+
+
+class StageAttempt(NotebookAttempt):
+    """One attempt of a stage; see `NotebookAttempt`."""
+
+    _cut: Cut
+    _given: dict[str, Artifact]
+    #: Where files are exchanged with the kernel.
+    _folder: Path
+    _record = StageRecord()
+    _end: StageEnd | None = None
+    _kept_files: tuple[tuple[str, Artifact | None], ...] | None = None
+
+    @property
+    def _spec(self) -> StageSpec:
+        assert self._code.stage is not None
+        return self._code.stage
+
+    def _prepared(self) -> tuple[NotebookNode, KernelChoice]:
+        written = read_notebook(self._store.get(self._code.digest), self._code.path)
+        # The variables that stages give are no parameters.
+        taken = {name for cell in self._spec.cells for name in cell.takes}
+        given = {name: value for name, value in self._task.params.items() if is_given(value)}
+        assert taken <= given.keys(), "the flow's edges give all that the stage takes"
+        self._given = {name: value for name, value in given.items() if isinstance(value, Artifact)}
+        params = {name: it for name, it in self._task.params.items() if name not in given}
+        note_places(written)
+        notebook, choice = self._parameterized(written, params)
+        self._cut = cut(notebook, self._spec, written=written, indices=by_place(notebook))
+        return self._cut.notebook, choice
+
+    async def _run_in(
+        self, start: KernelStart, bench: Bench, earlier: Earlier | None
+    ) -> tuple[Failure | None, Collected] | None:
+        assert earlier is None, "stages have no checkpoints"
+        kernel = await start.kernel(bench.choice.name, self._stop)
+        if isinstance(kernel, Failure):
+            bench.notebook.metadata.papermill["exception"] = True
+            return kernel, Collected({})
+        self._attendance.begin(kernel, bench.notebook)
+        stage = await self._watched(kernel, bench)
+        run = Execution(
+            bench.notebook,
+            kernel,
+            bench.metadata,
+            self._told,
+            bench.file.changed,
+            CellOptions(
+                self._task.output_limit,
+                mask=self._secrets.mask,
+                heard=self._hearing(bench.printing.heard),
+            ),
+            before=lambda index: self._before(stage, kernel, index),
+        )
+        bounds = Bounds(self._began_at, self._task.timeout, self._task.memory_bytes)
+        try:
+            async with Guard(kernel, bounds, self._stop, lambda: run.place) as guard:
+                try:
+                    await stage.begin()
+                    failure = await run.run(guard)
+                    if failure is None or _raised(failure, guard):
+                        failure = await self._ended(stage, run, failure)
+                    if failure is None:
+                        return None, await self._brought(kernel, bench)
+                except (KernelDied, EvaluationFailed) as error:
+                    failure = run.lost("the kernel could not be asked", error, guard)
+        finally:
+            await self._attendance.end()
+            await kernel.shutdown()
+        return failure, collect_emitted(
+            bench.notebook, bench.folder / "outputs", self._secrets.mask
+        )
+
+    async def _watched(self, kernel: Kernel, bench: Bench) -> StageKernel:
+        self._folder = folder = bench.folder / "stage"
+        folder.mkdir()
+        files = {name: self._store.path(value.digest) for name, value in self._given.items()}
+        return StageKernel(
+            kernel,
+            folder,
+            self._spec,
+            given=files,
+            wanted=[name for name in self._task.outputs if not name.startswith(VALUE)],
+            ignored=[str(bench.folder)],
+        )
+
+    async def _before(self, stage: StageKernel, kernel: Kernel, index: int) -> None:
+        position = self._cut.positions[index]
+        if position is None:
+            return
+        await stage.before(position, self._cut.counts[index])
+        paths = self._spec.writes_files
+        if paths and self._kept_files is None and not self._spec.cells[position].replayed:
+            folder = await working_folder(kernel, self._folder)
+            self._kept_files = await asyncio.to_thread(keep_files, paths, folder, self._store)
+
+    async def _ended(
+        self, stage: StageKernel, run: Execution, failure: Failure | None
+    ) -> Failure | None:
+        """Ask the kernel what was done, and note it; what was not known of its cells is a conflict.
+
+        Raises
+        ------
+        KernelDied, EvaluationFailed
+            If it does not answer.
+        """
+        end = await stage.end(failure is not None)
+        self._end = end
+        problems = list(end.problems)
+        if run.foreign_updates:
+            problems.append("it updates a display that a cell of another stage has made")
+        self._record = StageRecord(
+            read_files=end.read_files,
+            written_files=end.written_files,
+            shared=end.shared,
+            displays=tuple(sorted(run.displays)),
+            updates=tuple(sorted(run.foreign_updates)),
+            lessons=self._lessons(end),
+            left=end.left,
+            undo=self._kept_files or (),
+        )
+        if not problems:
+            return failure
+        message = "the cells do what was not known of them: " + "; ".join(problems)
+        return Failure(Reason("conflict", message), ErrorInfo("Conflict", message))
+
+    def _lessons(self, end: StageEnd) -> tuple[Lesson, ...]:
+        sources = {
+            position: cell.source
+            for position, cell in zip(self._cut.positions, self._cut.notebook.cells, strict=True)
+            if position is not None
+        }
+        return tuple(
+            Lesson(source_digest(sources[position]), kind, name)
+            for position, kind, name in end.lessons
+            if position in sources
+        )
+
+    async def _brought(self, kernel: Kernel, bench: Bench) -> Collected:
+        """Return what the notebook as a whole hands on, as far as this stage has it."""
+        outputs = bench.folder / "outputs"
+        emitted = collect_emitted(bench.notebook, outputs, self._secrets.mask).emitted
+        names = [name.removeprefix(VALUE) for name in self._task.outputs if name.startswith(VALUE)]
+        if not names:
+            return Collected(emitted)
+        staging = bench.folder / "staging"
+        return Collected(emitted, await capture_variables(kernel, names, staging), staging)
+
+    def _marked(self, notebook: NotebookNode, failure: Failure | None) -> Failure | None:  # noqa: ARG002 - the base class asks for it
+        # The marks belong into the whole notebook.
+        return failure
+
+    def _stored(
+        self, notebook: NotebookNode, failure: Failure | None, collected: Collected, folder: Path
+    ) -> Outcome:
+        emitted = keep(Collected(collected.emitted), (), self._store, self._secrets.mask)
+        captured = msgspec.structs.replace(collected, emitted={})
+        values = keep(captured, (), self._store, self._secrets.mask)
+        outputs = {f"{EMITTED}{name}": value for name, value in emitted.outputs.items()}
+        outputs |= {f"{VALUE}{name}": value for name, value in values.outputs.items()}
+        if failure is None and self._end is not None:
+            outputs |= self._variables(self._end)
+        unkept = tuple((it.kind, str(it)) for it in (*emitted.problems, *values.problems))
+        record = msgspec.structs.replace(self._record, unkept=unkept, places=self._cut.places)
+        with_record(notebook, record)
+        path = folder / "executed.ipynb"
+        write_file(notebook, path)
+        executed = self._store.put_file(path, "notebook", preview=Path(self._code.path).name)
+        outcome = self._outcome(failure, outputs=outputs, notebook=executed)
+        return with_receipt(outcome, self._store)
+
+    def _variables(self, end: StageEnd) -> dict[str, Value]:
+        """Make the files of variables durable; several may be in one.
+
+        Raises
+        ------
+        ArtifactError
+            If the store cannot take one, or it would hold a secret.
+        """
+        artifacts: dict[Path, Artifact] = {}
+        for path in dict.fromkeys(end.given.values()):
+            leak = self._secrets.mask.leak_in_file(path)
+            if leak is not None:
+                raise ArtifactError(f"a variable that is handed on would contain the secret {leak}")
+            artifacts[path] = self._store.put_file(path, "namespace", type_name=NAMESPACE)
+        return {
+            name: msgspec.structs.replace(artifacts[path], preview=end.types.get(name, ""))
+            for name, path in end.given.items()
+        }
+
+
+def _raised(failure: Failure, guard: Guard) -> bool:
+    """Whether a cell has raised an error, and the kernel can still be asked."""
+    raised = failure.error.cell is not None and failure.reason.kind == "error"
+    return raised and guard.verdict is None
+
+
+def is_given(value: Value) -> bool:
+    """Whether a parameter of a stage is a variable that another stage has given."""
+    return isinstance(value, Artifact) and value.kind == "namespace"
+
+
+async def working_folder(kernel: Kernel, scratch: Path) -> Path:
+    """Return the folder in which a Python kernel works now; its answer comes by way of a file.
+
+    Raises
+    ------
+    KernelDied, EvaluationFailed
+        If it does not answer.
+    """
+    answer = scratch / "working-folder"
+    written = f"__import__('pathlib').Path({str(answer)!r}).write_text(__import__('os').getcwd())"
+    await kernel.evaluate(written)
+    return Path(answer.read_text())

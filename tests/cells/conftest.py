@@ -1,0 +1,20 @@
+"""One workshop for all notebooks: its kernels are warm, and some wait between two tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from staged_cells import Workshop
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory, temporary_folder: Path) -> Iterator[Workshop]:
+    """Notebooks run here; `temporary_folder` is where their kernels' sockets are."""
+    made = Workshop(tmp_path_factory.mktemp("workshop"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> None:
+    """Kernels that wait are the workshop's, which looks for what is left when it closes."""

@@ -1,0 +1,133 @@
+"""What the stages of a notebook are together."""
+
+import pytest
+from msgspec.structs import replace
+
+from nbflow.core.events import ErrorInfo
+from nbflow.core.stage_judging import Judged, judge
+from nbflow.core.stage_results import StageRecord, StageResult
+from nbflow.core.stages import StagePlace
+from nbflow.core.states import NodeState, Reason
+
+WELL = StageResult(NodeState.SUCCEEDED)
+
+
+def stage(name, *cells, before=(), changes=(), effects=False, **record):
+    """A stage that has run all of its cells, and has succeeded."""
+    return Judged(
+        StagePlace(name, cells, before, changes, effects),
+        WELL,
+        StageRecord(places=cells, **record),
+        frozenset(cells),
+    )
+
+
+def failed(judged, cell, kind="error"):
+    """The same stage, which has failed in the cell at a place; the cells after it have not run."""
+    result = StageResult(
+        NodeState.FAILED, reason=Reason(kind, "broken"), error=ErrorInfo("ValueError", "broken", 0)
+    )
+    done = frozenset(each for each in judged.completed if each < cell)
+    return replace(judged, result=result, completed=done, failed_at=cell)
+
+
+def skipped(judged, kind="upstream_failed"):
+    result = StageResult(NodeState.SKIPPED, reason=Reason(kind, "load failed"))
+    if kind == "cached":
+        return replace(judged, result=result)
+    return replace(judged, result=result, record=None, completed=frozenset())
+
+
+BRANCHES = (
+    stage("x/cells-1", 0),
+    stage("x/cells-2", 1, 3, before=(0,)),
+    stage("x/cells-3", 2, 4, before=(0,)),
+    stage("x/cells-6", 5, before=(0, 1, 2)),
+)
+
+
+def with_(place, judged):
+    return [*BRANCHES[:place], judged, *BRANCHES[place + 1 :]]
+
+
+def test_stages_that_are_all_well_are_the_whole_notebook():
+    assert judge(BRANCHES).kind == "whole"
+    assert judge(with_(1, skipped(BRANCHES[1], "cached"))).kind == "whole"
+
+
+def test_an_error_is_the_notebooks_if_all_before_it_has_run():
+    stages = with_(1, failed(BRANCHES[1], 3))
+    stages[3] = skipped(stages[3])
+    verdict = judge(stages)
+    assert (verdict.kind, verdict.failed) == ("failed", 1)
+
+
+def test_of_two_errors_the_earlier_cell_counts():
+    stages = with_(1, failed(BRANCHES[1], 3))
+    stages[2] = failed(stages[2], 2)
+    stages[3] = skipped(stages[3])
+    assert judge(stages).failed == 2
+
+
+def test_an_error_does_not_count_if_a_cell_before_it_has_not_run():
+    # The second stage has failed outside of any cell, as with a kernel that does not start.
+    stages = with_(2, failed(BRANCHES[2], 4))
+    stages[1] = replace(failed(stages[1], 1), failed_at=None)
+    assert judge(stages).kind == "in order"
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_a_conflict_means_to_run_in_order(place):
+    stages = with_(place, failed(BRANCHES[place], BRANCHES[place].place.cells[0], "conflict"))
+    verdict = judge(stages)
+    assert verdict.kind == "in order"
+    assert "broken" in verdict.why
+
+
+def test_what_cannot_be_undone_is_not_done_again():
+    effects = replace(BRANCHES[0], place=replace(BRANCHES[0].place, effects=True))
+    stages = [effects, *with_(1, failed(BRANCHES[1], 1, "conflict"))[1:]]
+    verdict = judge(stages)
+    assert verdict.kind == "refused"
+    assert "x/cells-1 has done something outside" in verdict.why
+    # Where it has not run, there is nothing to undo.
+    stages = [skipped(effects), *stages[1:]]
+    assert judge(stages).kind == "in order"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "kind"),
+    [
+        ({"written_files": ("/a",)}, {"read_files": ("/a",)}, "in order"),
+        ({"read_files": ("/a",)}, {"written_files": ("/a",)}, "in order"),
+        ({"written_files": ("/a",)}, {"written_files": ("/a",)}, "in order"),
+        ({"read_files": ("/a",)}, {"read_files": ("/a",)}, "whole"),
+        ({"written_files": ("/a",)}, {"read_files": ("/b",)}, "whole"),
+        ({"displays": ("d",)}, {"updates": ("d",)}, "in order"),
+        ({"displays": ("d",)}, {"displays": ("d",)}, "whole"),
+    ],
+)
+def test_what_stages_side_by_side_touch_together(one, other, kind):
+    stages = with_(1, stage("x/cells-2", 1, 3, before=(0,), **one))
+    stages[2] = stage("x/cells-3", 2, 4, before=(0,), **other)
+    assert judge(stages).kind == kind
+
+
+def test_files_may_be_handed_on():
+    stages = with_(0, stage("x/cells-1", 0, written_files=("/a",)))
+    stages[1] = stage("x/cells-2", 1, 3, before=(0,), read_files=("/a",))
+    assert judge(stages).kind == "whole"
+
+
+def test_shared_memory_that_another_stage_may_change():
+    stages = with_(1, stage("x/cells-2", 1, 3, before=(0,), shared=(("part", "table"),)))
+    assert judge(stages).kind == "whole"
+    stages[3] = stage("x/cells-6", 5, before=(0, 1, 2), changes=("table",))
+    assert judge(stages).kind == "in order"
+
+
+def test_a_cell_that_ends_the_notebook():
+    stages = with_(1, replace(BRANCHES[1], completed=frozenset({1})))
+    verdict = judge(stages)
+    assert verdict.kind == "in order"
+    assert "ended the notebook" in verdict.why

@@ -1,0 +1,205 @@
+"""Runs the stages of a notebook as planned, each in a namespace of its own, in one process.
+
+What a stage gives is copied as kernels move it: what shares memory together, classes by their
+identity, functions with the receiver's variables as their globals.
+"""
+
+import contextlib
+import copy
+import io
+import itertools
+import random
+import sys
+import types
+from dataclasses import dataclass, field
+
+import numpy as np
+
+_GENERATORS = {
+    "Python's random generator": (random.getstate, random.setstate),
+    "numpy's random generator": (np.random.get_state, np.random.set_state),  # noqa: NPY002
+}
+_ITERATORS = (
+    *(type(iter(each)) for each in ([], (), {}, set(), "", b"", range(0), {}.keys(), {}.items())),
+    type(reversed([])),
+    zip,
+    map,
+    filter,
+    enumerate,
+    types.GeneratorType,
+    io.TextIOWrapper,
+)
+
+
+class NotMovable(Exception):
+    """An iterator or the like was to be moved."""
+
+
+@dataclass
+class Namespace:
+    """The variables of one kernel, and which class of it is which elsewhere."""
+
+    names: dict = field(default_factory=lambda: {"__name__": "__main__"})
+    classes: dict = field(default_factory=dict)
+    generators: dict = field(default_factory=dict)
+
+
+_TOKENS = itertools.count()
+
+
+class Copier:
+    """Copies variables of one kernel into another; what is copied by one copier shares memory."""
+
+    def __init__(self, source, target):
+        self.source, self.target = source, target
+        self.memo = {}
+
+    def __call__(self, value):
+        table = copy._deepcopy_dispatch
+        special = {
+            types.FunctionType: self._function,
+            type: self._class,
+            types.ModuleType: lambda value, _: value,
+            np.ndarray: self._array,
+            **dict.fromkeys(_ITERATORS, _refuse),
+        }
+        before = {kind: table.get(kind) for kind in special}
+        table.update(special)
+        try:
+            return copy.deepcopy(value, self.memo)
+        finally:
+            for kind, old in before.items():
+                table.pop(kind) if old is None else table.update({kind: old})
+
+    def _function(self, value, memo):
+        if value.__globals__ is not self.source.names:
+            return value
+        made = types.FunctionType(value.__code__, self.target.names, value.__name__)
+        memo[id(value)] = made
+        made.__defaults__ = copy.deepcopy(value.__defaults__, memo)
+        made.__kwdefaults__ = copy.deepcopy(value.__kwdefaults__, memo)
+        made.__dict__.update(copy.deepcopy(value.__dict__, memo))
+        made.__qualname__ = value.__qualname__
+        if value.__closure__:
+            cells = tuple(self._cell(cell, memo) for cell in value.__closure__)
+            closed = types.FunctionType(
+                value.__code__, self.target.names, value.__name__, made.__defaults__, cells
+            )
+            closed.__kwdefaults__ = made.__kwdefaults__
+            closed.__dict__.update(made.__dict__)
+            closed.__qualname__ = value.__qualname__
+            memo[id(value)] = made = closed
+        return made
+
+    def _cell(self, cell, memo):
+        if id(cell) not in memo:
+            memo[id(cell)] = made = types.CellType()
+            memo.setdefault(id(memo), []).append(cell)
+            with contextlib.suppress(ValueError):
+                made.cell_contents = copy.deepcopy(cell.cell_contents, memo)
+        return memo[id(cell)]
+
+    def _class(self, value, memo):
+        if value.__module__ != "__main__":
+            return value
+        token = vars(value).get("__token__")
+        if token is None:
+            token = next(_TOKENS)
+            value.__token__ = token
+            self.source.classes[token] = value
+        body = {
+            name: each
+            for name, each in vars(value).items()
+            if name not in ("__dict__", "__weakref__", "__doc__")
+        }
+        made = self.target.classes.get(token)
+        if made is None:
+            bases = tuple(copy.deepcopy(base, memo) for base in value.__bases__)
+            made = type(value)(value.__name__, bases, {"__module__": "__main__"})
+            self.target.classes[token] = made
+        memo[id(value)] = made
+        for name, each in body.items():
+            setattr(made, name, self._member(each, memo))
+        return made
+
+    def _member(self, each, memo):
+        if isinstance(each, property):
+            return property(copy.deepcopy(each.fget, memo))
+        return copy.deepcopy(each, memo)
+
+    def _array(self, value, memo):
+        root = value
+        while isinstance(root.base, np.ndarray):
+            root = root.base
+        if value.dtype.hasobject or root.dtype.hasobject or type(value) is not np.ndarray:
+            made = np.ndarray.__deepcopy__(value, memo)
+            memo[id(value)] = made
+            return made
+        key = ("buffer", id(root))
+        if key not in memo:
+            memo.setdefault(id(memo), []).append(root)
+            memo[key] = root.copy(order="K")
+        offset = value.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        made = np.ndarray(
+            value.shape, value.dtype, _flat(memo[key]), offset, value.strides
+        )
+        made.flags.writeable = value.flags.writeable
+        memo[id(value)] = made
+        return made
+
+
+def _flat(array):
+    return np.lib.stride_tricks.as_strided(
+        array.view(), (array.size,), (array.itemsize,)
+    ).data
+
+
+def _refuse(value, _memo):
+    raise NotMovable(type(value).__name__)
+
+
+def run_stages(staging, sources, order):
+    """Run stages in an order; return what each cell prints, by number, and the namespaces."""
+    printed = {}
+    kernels = {}
+    for place in order:
+        kernels[place] = _run_stage(staging.stages[place], kernels, sources, printed)
+    return printed, kernels
+
+
+def _run_stage(stage, kernels, sources, printed):
+    kernel = Namespace()
+    copiers = {}
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    for cell in stage.spec.cells:
+        for name in cell.hides:
+            kernel.names.pop(name, None)
+        for name in cell.takes:
+            _take(kernel, kernels[stage.sources[name]], name, copiers)
+        out = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(out), _as_main(kernel):
+                exec(compile(sources[cell.number], "<cell>", "exec"), kernel.names)
+        except Exception as error:
+            error.add_note(f"in cell {cell.number} of the stage {stage.spec.numbers}")
+            raise
+        if not cell.replayed:
+            printed[cell.number] = out.getvalue()
+    kernel.generators = {name: get() for name, (get, _) in _GENERATORS.items()}
+    return kernel
+
+
+def _take(kernel, giver, name, copiers):
+    if name in _GENERATORS:
+        _GENERATORS[name][1](giver.generators[name])
+        return
+    if name in giver.names:
+        copier = copiers.setdefault(id(giver), Copier(giver, kernel))
+        kernel.names[name] = copier(giver.names[name])
+
+
+@contextlib.contextmanager
+def _as_main(_kernel):
+    # Classes find their module by name.
+    yield sys.modules["__main__"]

@@ -1,0 +1,83 @@
+"""Stages in real kernels: cells run, variables go from one kernel to the next."""
+
+import asyncio
+import contextlib
+import itertools
+
+from nbflow.core.stages import StageCell, StageSpec
+from nbflow.kernels import EvaluationFailed, WarmPool, Wishes, start_kernel
+from nbflow.notebooks.stages.stage_kernel import StageKernel
+
+
+class StageKernels:
+    """Runs stages one after the other, each in a kernel of its own."""
+
+    def __init__(self, folder, preload=("numpy", "pandas")):
+        self.folder = folder
+        self.pool = WarmPool(idle_limit=1)
+        self.preload = preload
+        self._numbers = itertools.count(1)
+        self.work = folder / "work"
+        self.work.mkdir()
+
+    def run(self, *cells, given=None, wanted=(), **more):
+        """Run cells, each a source or a pair of a source and fields of `StageCell`."""
+        return asyncio.run(self._run(cells, given or {}, wanted, **more))
+
+    async def _run(self, cells, given, wanted, sequential=None, look=None, first=1, **spec):
+        number = next(self._numbers)
+        folder = self.folder / f"stage-{number}"
+        folder.mkdir()
+        cells = [(it, {}) if isinstance(it, str) else it for it in cells]
+        places = [
+            StageCell(index=number * 100 + place, number=place + 1, **fields)
+            for place, (_, fields) in enumerate(cells)
+        ]
+        kernel = await start_kernel(
+            "python3",
+            cwd=self.work,
+            env={"PYTHONHASHSEED": "0"},
+            wishes=Wishes(pool=self.pool, preload=self.preload),
+        )
+        try:
+            stage = StageKernel(
+                kernel,
+                folder,
+                StageSpec(cells=tuple(places), **spec),
+                given=given,
+                wanted=wanted,
+                sequential=sequential,
+                ignored=[str(folder)],
+            )
+            await stage.begin()
+            error = False
+            for place, (source, _) in enumerate(cells):
+                await stage.before(place, first + place)
+                error = not await execute(kernel, source)
+                if error:
+                    break
+            if look is not None:
+                await look(kernel)
+            return await stage.end(error)
+        finally:
+            await kernel.shutdown()
+
+    def close(self):
+        self.pool.close()
+
+
+async def execute(kernel, source):
+    """Run a cell as Jupyter does; whether it went well."""
+    request = kernel.client.execute(source, store_history=True, allow_stdin=False)
+    while True:
+        message = await kernel.client.get_shell_msg(timeout=60)
+        if message["parent_header"].get("msg_id") == request:
+            content = message["content"]
+            if content["status"] != "ok":
+                print("\n".join(content.get("traceback", [])))
+            return content["status"] == "ok"
+
+
+async def failing(kernel, source):
+    with contextlib.suppress(EvaluationFailed):
+        await kernel.run_silently(source)
