@@ -9,4 +9,5 @@ differed. Without a folder it takes the notebooks that ship inside installed pac
 ``trying``    one notebook, and all that is found out about it
 ``oracle``    how far the cells of a notebook could run side by side at most, seen while it ran
 ``summary``   the table
+``cases``     notebooks to try, out of other projects' tests of dataflow
 """

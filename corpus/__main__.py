@@ -10,10 +10,14 @@ from pathlib import Path
 
 import click
 import msgspec
+from distributed import LocalCluster
 
-from corpus.finding import installed_notebooks, notebooks_below
+from corpus.finding import installed_notebooks, let_fail_what_failed, notebooks_below
 from corpus.summary import figures, lines
 from corpus.trying import Found, Wanted, tried
+
+#: Kernels that one notebook may have at once.
+_AT_ONCE = 4
 
 
 @click.command()
@@ -54,10 +58,13 @@ def main(
 
 
 def corpus(notebooks: Sequence[tuple[str, Path]], wanted: Wanted, jobs: int) -> list[Found]:
-    """Try notebooks, some at once, and tell of each as soon as it is known."""
+    """Try notebooks, some at once, and tell of each as soon as it is known.
+
+    One cluster serves all of them: its start would take longer than most runs.
+    """
 
     def one(notebook: tuple[str, Path]) -> Found:
-        found = tried(*notebook, wanted)
+        found = tried(*notebook, wanted, cluster)
         remark = f": {found.why}" if found.why else ""
         print(
             f"{found.notebook}: {found.verdict}, {found.took_s:.0f} s{remark}",
@@ -66,9 +73,15 @@ def corpus(notebooks: Sequence[tuple[str, Path]], wanted: Wanted, jobs: int) -> 
         )
         return found
 
-    if jobs == 1:
-        return [one(notebook) for notebook in notebooks]
-    with ThreadPoolExecutor(jobs) as executor:
+    with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=_AT_ONCE * jobs,
+            memory_limit=0,
+            dashboard_address=None,
+        ) as cluster,
+        ThreadPoolExecutor(jobs) as executor,
+    ):
         return list(executor.map(one, notebooks))
 
 
@@ -82,7 +95,10 @@ def _chosen(folder: Path | None) -> Iterator[list[tuple[str, Path]]]:
         # As deep as the original: paths upwards stay inside the copy.
         copy = Path(scratch, folder.resolve().name)
         shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
-        yield [(str(path.relative_to(copy)), path) for path in notebooks_below(copy)]
+        found = notebooks_below(copy)
+        for path in found:
+            let_fail_what_failed(path)
+        yield [(str(path.relative_to(copy)), path) for path in found]
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def figures(found: Sequence[Found]) -> Figures:
 
 def lines(found: Sequence[Found]) -> Iterator[str]:
     """Tell what came of each notebook, and of all."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("notebook", "verdict", "cells", "stages", "found", "bound", "in order", "by cells", "")
     ]
     rows += [_row(each) for each in found]

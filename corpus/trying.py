@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from distributed import LocalCluster
 
 from corpus.oracle import Bound, bound_of, trace
 from corpus.oracle.bound import parallelism
@@ -86,13 +87,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     took_s: float = 0.0
 
 
-def tried(name: str, path: Path, wanted: Wanted) -> Found:
+def tried(name: str, path: Path, wanted: Wanted, cluster: LocalCluster) -> Found:
     """Run a notebook in order and by cells, compare, and find its bound."""
     began = time.monotonic()
     asked = Asked(
         notebook=BareNotebook(
             path=str(path), place=name, options=NodeOptions(timeout={"hard": wanted.timeout_s})
-        )
+        ),
+        cluster=cluster,
     )
     schedules = [Schedule("all"), *(Schedule("random", n) for n in range(1, wanted.seeds))]
     try:

@@ -21,7 +21,7 @@ from nbflow.definition.options import NodeOptions
 from nbflow.definition.places import caller_folder, caller_place, everywhere, working_folder
 from nbflow.definition.preparation import Prepared
 from nbflow.definition.references import Node, ParamRef
-from nbflow.definition.staged.asking import CellsAsked
+from nbflow.definition.staged.asking import NOTHING_ASKED, CellsAsked
 
 Effect: TypeAlias = Literal["idempotent", "at_most_once"]
 #: Whether there is a cache, or for how long its results are good; None leaves it open.
@@ -312,7 +312,7 @@ class FlowBuilder:
         *,
         kernels: frozenset[str] | None = None,
         cache: CacheOption = None,
-        cells: CellsAsked = preparation.NOTHING_ASKED,
+        cells: CellsAsked = NOTHING_ASKED,
     ) -> Prepared:
         """Return all that a run with parameters `given` needs.
 

@@ -1,11 +1,13 @@
 """The code cells of a notebook: all that runs of it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+#: The tag by which nbclient is told not to run a cell.
+_SKIPPED = "skip-execution"
 #: When a cell began and had ended, as JupyterLab and nbclient note it.
 _BEGAN, _ENDED = "iopub.execute_input", "shell.execute_reply"
 
@@ -29,6 +31,11 @@ def code_cells(notebook: Mapping[str, Any]) -> tuple[CodeCell, ...]:
         for index, cell in enumerate(notebook.get("cells", ()))
         if cell.get("cell_type") == "code"
     )
+
+
+def running(cells: Iterable[CodeCell]) -> Iterator[CodeCell]:
+    """Yield the cells that are run, in order; the first has the number 1."""
+    return (cell for cell in cells if cell.source.strip() and _SKIPPED not in cell.tags)
 
 
 def source_of(cell: Mapping[str, Any]) -> str:

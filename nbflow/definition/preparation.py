@@ -22,7 +22,7 @@ from nbflow.definition.faults import Fault
 from nbflow.definition.functions import FunctionPickler
 from nbflow.definition.identity.identities import Identities
 from nbflow.definition.notebook_file import NotebookFiles
-from nbflow.definition.staged import CellsAsked
+from nbflow.definition.staged import NOTHING_ASKED, CellsAsked
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,6 @@ class Prepared:
     warnings: tuple[Problem, ...]
     #: Names of the parameters that were given for this run; the others are the flow's defaults.
     given: tuple[str, ...] = ()
-
-
-#: Nothing is asked of cells, and nothing is known of them.
-NOTHING_ASKED = CellsAsked()
 
 
 def prepare(

@@ -8,6 +8,7 @@ Functions stay as they were recorded.
 # Paths are looked at by the thousand here, and a Path costs ten times more.
 # ruff: noqa: PTH117
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -22,13 +23,13 @@ from nbflow.definition.declared import not_installed
 from nbflow.definition.faults import Fault
 from nbflow.definition.identity.identities import Identities
 from nbflow.definition.notebook_file import NotebookFiles
-from nbflow.definition.staged import CellsAsked, Learn, nothing_learned
+from nbflow.definition.staged import NOTHING_ASKED, CellsAsked
 
 
 def refreshed(
     spec: FlowSpec,
     params: Mapping[str, Value] = MappingProxyType({}),
-    learn: Learn = nothing_learned,
+    cells: CellsAsked = NOTHING_ASKED,
 ) -> tuple[FlowSpec, dict[str, bytes], list[Problem]]:
     """Return `spec` with its notebooks as they are now.
 
@@ -38,8 +39,8 @@ def refreshed(
         The flow. What runs as stages does so again.
     params
         All parameters of the run.
-    learn
-        What is known of the cells of notebooks.
+    cells
+        What is known of the cells of its notebooks.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def refreshed(
 
     whole = reader.flow(collapsed(spec))
     parts = Reader(reader.files, reader.identities)
-    cells = CellsAsked(learn=learn, earlier=spec)
+    cells = dataclasses.replace(cells, earlier=spec)
     again, odd = expanded(whole, staged_nodes(spec), params, parts, cells)
     return again, reader.blobs, [*reader.problems, *odd]
 

@@ -6,6 +6,8 @@ kernels, by which a kernel knows it again. The first to arrive stays; whether th
 are the same is looked at (`Tracks.check`), since otherwise nobody could say which one to take.
 """
 
+import linecache
+import enum
 import pickle
 import sys
 import types
@@ -13,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 from cloudpickle import cloudpickle as tracking
 
@@ -50,6 +52,7 @@ class Tracks:
         self._settled: weakref.WeakSet[Any] = weakref.WeakSet()
         #: What has come once more, and what it would have been.
         self._again: list[tuple[Any, Any]] = []
+        self._texts: dict[str, CellText | None] = {}
 
     def number(self, function: types.FunctionType) -> str:
         """Return the number of a function, a new one if it has none."""
@@ -79,6 +82,12 @@ class Tracks:
         """Return the function of that number, if it is here."""
         return self._functions.get(number)
 
+    def text(self, file: str) -> "CellText | None":
+        """Return the text of the cell that is the file of some code; None if it is none."""
+        if file not in self._texts:
+            self._texts[file] = _text_of_cell(file)
+        return self._texts[file]
+
     def is_first(self, thing: Any, state: Any) -> bool:
         """Whether `thing` has just come into being, and is to be given its state."""
         if thing in self._settled:
@@ -93,10 +102,12 @@ class Tracks:
         if not again:
             return
         places = module_values()
+        # What is known by its number is one and the same, and is looked at by itself.
+        known = {**places, **dict.fromkeys(map(id, self._settled))}
         for thing, state in again:
             now = _state_of(thing)
             try:
-                Sameness(namespace, namespace, places).check(now, state)
+                Sameness(namespace, namespace, known).check(now, state)
             except Different as error:
                 raise Unmovable(
                     f"`{thing.__qualname__}` has come from two stages, and is not the same in "
@@ -138,6 +149,7 @@ def _check_dropped(
 _UNCHANGING = (
     types.FunctionType, types.MethodType, types.BuiltinMethodType, types.GenericAlias,
     tuple, frozenset, property, staticmethod, classmethod, type, weakref.ReferenceType,
+    enum.Enum,
 )  # fmt: skip
 _UNCHANGING_MODULES = (
     "_abc", "pandas._libs.internals", "pandas._libs.tslibs", "pandas.core.dtypes",
@@ -186,6 +198,7 @@ class Carrier(Mover):
         self,
         file: BinaryIO,
         namespace: dict[str, Any],
+        places: Mapping[int, Place],
         tables: Iterable[int] = (),
         *,
         names: Mapping[int, tuple[str, ...]],
@@ -193,7 +206,7 @@ class Carrier(Mover):
         trial: bool = False,
         aside: Callable[[pickle.PickleBuffer], Any] | None = None,
     ) -> None:
-        super().__init__(file, namespace, {}, tables, trial=trial, names=names, aside=aside)
+        super().__init__(file, namespace, places, tables, trial=trial, names=names, aside=aside)
         self._tracks = tracks
 
     def reducer_override(self, thing: Any) -> Any:
@@ -211,8 +224,10 @@ class Carrier(Mover):
         if made is NotImplemented:
             return made
         number = self._tracks.number(thing)
+        text = self._tracks.text(thing.__code__.co_filename)
         state = (self._tracks, _function_state(thing))
-        return make_tracked, (self._tracks, number, *made[1]), state, None, None, settle_function
+        arguments = (self._tracks, number, text, *made[1])
+        return make_tracked, arguments, state, None, None, settle_function
 
     def _maker(self, thing: Any) -> Callable[..., Any]:
         return map_array if thing.nbytes >= LARGE_BYTES else make_array
@@ -257,6 +272,7 @@ _CACHES = frozenset({"__slotnames__", "__annotations_cache__"})
 def make_tracked(
     tracks: Tracks,
     number: str,
+    text: "CellText | None",
     code: types.CodeType,
     namespace: dict[str, Any],
     name: str,
@@ -266,7 +282,35 @@ def make_tracked(
     known = tracks.known(number)
     if known is not None:
         return known
+    if text is not None:
+        _show_cell(*text)
     return tracks.enter(number, make_function(code, namespace, name, closure))
+
+
+#: File name, number and text of a cell.
+CellText: TypeAlias = tuple[str, int, str]
+
+
+def _text_of_cell(file: str) -> CellText | None:
+    shell = _shell()
+    known = linecache.cache.get(file)
+    if shell is None or known is None or len(known) == 1:
+        return None
+    number = shell.compile._filename_map.get(file)  # noqa: SLF001 - so do tracebacks
+    return None if number is None else (file, number, "".join(known[2]))
+
+
+def _show_cell(file: str, number: int, text: str) -> None:
+    """Let tracebacks and warnings show the text of a cell that another kernel has run."""
+    shell = _shell()
+    if shell is not None:
+        linecache.cache.setdefault(file, (len(text), None, text.splitlines(keepends=True), file))
+        shell.compile._filename_map.setdefault(file, number)  # noqa: SLF001 - as above
+
+
+def _shell() -> Any:
+    ipython = sys.modules.get("IPython")
+    return None if ipython is None else ipython.get_ipython()
 
 
 def settle_function(thing: types.FunctionType, told: tuple[Tracks, tuple[Any, ...]]) -> None:

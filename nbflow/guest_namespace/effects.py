@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,19 +38,22 @@ class Effects:
     ----------
     ignored
         Folders whose files do not count.
+    place
+        Says which cell runs now.
     """
 
-    def __init__(self, ignored: Iterable[str]) -> None:
+    def __init__(self, ignored: Iterable[str], place: Callable[[], int]) -> None:
+        self._place = place
         self._ignored = tuple(
             os.path.join(os.path.abspath(each), "")  # noqa: PTH100, PTH118 - links stay
             for each in (*ignored, *own_folders(), *_caches())
         )
         self._read: dict[str, None] = {}
-        #: Each with what it was before.
-        self._written: dict[str, Any] = {}
+        #: Each with what it was before, and the first cell that has done it.
+        self._written: dict[str, tuple[Any, int]] = {}
         #: Whether something was written there is seen at the end.
-        self._databases: dict[str, Any] = {}
-        self._programs: dict[str, None] = {}
+        self._databases: dict[str, tuple[Any, int]] = {}
+        self._programs: dict[str, int] = {}
         self._unheard: int | None = None
         sys.addaudithook(self._hear)
 
@@ -67,17 +70,21 @@ class Effects:
         """Return the files that were read, and are there."""
         return [path for path in self._read if file_state(path) not in (None, "folder")]
 
-    def written(self) -> list[str]:
-        """Return what was written, but for what came and went again."""
-        found = [path for path, it in self._databases.items() if file_state(path) != it]
-        for path, before in self._written.items():
-            if not (before is None and file_state(path) is None) and path not in found:
-                found.append(path)
+    def written(self) -> dict[str, int]:
+        """Return what was written, but for what came and went again, each with its first cell."""
+        found = {
+            path: place
+            for path, (before, place) in self._databases.items()
+            if file_state(path) != before
+        }
+        for path, (before, place) in self._written.items():
+            if not (before is None and file_state(path) is None):
+                found.setdefault(path, place)
         return found
 
-    def programs(self) -> list[str]:
-        """Return the programs that were started."""
-        return list(self._programs)
+    def programs(self) -> dict[str, int]:
+        """Return the programs that were started, each with its first cell."""
+        return dict(self._programs)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -90,11 +97,11 @@ class Effects:
             path = _full_path(arguments[0])
             if self._counts(path):
                 self._read[path] = None
-                self._databases.setdefault(path, file_state(path))
+                self._databases.setdefault(path, (file_state(path), self._place()))
         elif event in PROGRAMS and not self._is_unheard():
             name = program_name(event, arguments)
             if name not in LOOKING:
-                self._programs[name] = None
+                self._programs.setdefault(name, self._place())
 
     def _opened(self, path: Any, mode: Any, flags: Any) -> None:
         full = _full_path(path)
@@ -110,7 +117,7 @@ class Effects:
 
     def _writes(self, path: str) -> None:
         if self._counts(path) and path not in self._written:
-            self._written[path] = file_state(path)
+            self._written[path] = file_state(path), self._place()
 
     def _counts(self, path: str) -> bool:
         return bool(path) and not (

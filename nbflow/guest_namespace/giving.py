@@ -5,7 +5,9 @@ pickles need not come back as the same.
 """
 
 import builtins
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,8 +60,9 @@ class Giver:
         self._folder = folder
         self._namespace = namespace
         self._tracks = tracks
-        self._places: dict[int, Place] = module_values()
-        self._names = known_names(self._places, namespace, tracks)
+        with _no_collections():
+            self._places: dict[int, Place] = module_values()
+        self._names = known_names(namespace, tracks)
         self._count = 0
 
     def give(self, variables: Mapping[str, Any], taken: Sequence[tuple[str, Any]]) -> Given:
@@ -109,7 +112,13 @@ class Giver:
     def _carrier(self, tables: Iterable[int]) -> Callable[..., Carrier]:
         def make(file: Any, **more: Any) -> Carrier:
             return Carrier(
-                file, self._namespace, tables, names=self._names, tracks=self._tracks, **more
+                file,
+                self._namespace,
+                self._places,
+                tables,
+                names=self._names,
+                tracks=self._tracks,
+                **more,
             )
 
         return make
@@ -163,11 +172,21 @@ class Giver:
                     yield name, other
 
 
-def known_names(
-    places: Mapping[int, Place], namespace: dict[str, Any], tracks: Tracks
-) -> dict[int, tuple[str, ...]]:
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Keep Python from looking for garbage meanwhile, since there is none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def known_names(namespace: dict[str, Any], tracks: Tracks) -> dict[int, tuple[str, ...]]:
     """Return by what is found what a `Carrier` does not copy."""
-    names = names_of(places, namespace)
+    names = names_of(namespace)
     names[id(tracks)] = ("tracks",)
     return names
 

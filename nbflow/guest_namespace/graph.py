@@ -120,17 +120,25 @@ def module_values() -> dict[int, Place]:
     A sentinel, a logger or a library's registry is what it is by being that very object.
     """
     places: dict[int, Place] = {}
+    new = tuple.__new__
     for module_name, module in sys.modules.copy().items():
         if getattr(module, "__name__", "__main__") == "__main__" or not _is_module(module):
             continue
-        places.setdefault(id(vars(module)), Place(module_name, "", vars(module)))
-        for name, value in list(vars(module).items()):
-            is_nan = type(value) is float and value != value  # noqa: PLR0124 - only a NaN is not
-            if name == "__path__" or (type(value) in _VALUES and not is_nan):
+        space = vars(module)
+        places.setdefault(id(space), Place(module_name, "", space))
+        for name, value in space.copy().items():
+            # There are a hundred thousand of them.
+            if type(value) in _PASSED or id(value) in places or name == "__path__":
                 continue
-            if not isinstance(value, (types.ModuleType, type, types.FunctionType)):
-                places.setdefault(id(value), Place(module_name, name, value))
+            is_nan = type(value) is float and value != value  # noqa: PLR0124 - only a NaN is not
+            if is_nan or not isinstance(value, _ELSEWHERE):
+                places[id(value)] = new(Place, (module_name, name, value))
     return places
+
+
+#: What is found by its own name, or is the same wherever it is.
+_ELSEWHERE = (float, types.ModuleType, type, types.FunctionType)
+_PASSED = frozenset((_VALUES - {float}) | {types.ModuleType, type, types.FunctionType})
 
 
 def _is_module(thing: Any) -> bool:

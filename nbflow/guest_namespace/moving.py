@@ -62,7 +62,8 @@ class Mover(cloudpickle.Pickler):  # type: ignore[misc]
     ) -> None:
         super().__init__(file, protocol=5, buffer_callback=aside)
         self._is_trial = trial
-        self._names = names_of(places, namespace) if names is None else names
+        self._places = places
+        self._names = names_of(namespace) if names is None else names
         self._nans: dict[int, tuple[tuple[str, str], float]] = {}
         self._namespace = namespace
         self._tables = frozenset(tables)
@@ -73,10 +74,14 @@ class Mover(cloudpickle.Pickler):  # type: ignore[misc]
 
     def persistent_id(self, thing: Any) -> tuple[Any, ...] | None:
         """Return by what `thing` is found again; None if it is copied."""
+        place = self._places.get(id(thing))
+        if place is not None:
+            if not place.name:
+                return ("namespace", place.module)
+            self.found.add((place.module, place.name))
+            return ("value", place.module, place.name)
         name = self._names.get(id(thing))
         if name is not None:
-            if name[0] == "value":
-                self.found.add((name[1], name[2]))
             return name
         if type(thing) is float and math.isnan(thing):
             # Only the same one is found in a list or a set.
@@ -143,17 +148,13 @@ class Mover(cloudpickle.Pickler):  # type: ignore[misc]
         return make_array
 
 
-def names_of(places: Mapping[int, Place], namespace: dict[str, Any]) -> dict[int, tuple[str, ...]]:
-    """Return, by its id, under which name each value is found that is not copied."""
-    names: dict[int, tuple[str, ...]] = {
-        key: ("value", it.module, it.name) if it.name else ("namespace", it.module)
-        for key, it in places.items()
-    }
+def names_of(namespace: dict[str, Any]) -> dict[int, tuple[str, ...]]:
+    """Return, by its id, under which name each module is found, and the notebook's namespace."""
+    names: dict[int, tuple[str, ...]] = {id(namespace): ("here",)}
     for name, module in sys.modules.copy().items():
         if isinstance(module, types.ModuleType):
             # Some have two names; the first is good enough.
             names.setdefault(id(module), ("module", name))
-    names[id(namespace)] = ("here",)
     return names
 
 

@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
-from nbflow.guest_namespace.graph import ATOMS, Place, is_array, is_foreign
+from nbflow.guest_namespace.graph import ATOMS, Place, found_by_name, is_array, is_foreign
 from nbflow.guest_namespace.moving import owner_of
 from nbflow.guest_namespace.rules import CACHED, LOCKS, TRUSTED, is_value, package_of, type_label
 
@@ -50,6 +50,8 @@ class Sameness:
         self._there: dict[int, int] = {id(before): id(after)}
         self._back: dict[int, int] = {id(after): id(before)}
         self._waiting: list[tuple[Any, Any]] = []
+        #: Values that are no partners, and are compared all the same.
+        self._pairs: set[tuple[int, int]] = set()
         #: What was made for the comparison, and must not have its id taken by something else.
         self._kept: list[Any] = []
 
@@ -72,6 +74,9 @@ class Sameness:
         if self._is_seen(one, other):
             return
         if kind is not type(other):
+            if found_by_name(kind):
+                # Not compared any further: who goes through an endless iterator finds no end.
+                raise Different(f"{type_label(kind)}: it is a {type_label(type(other))}")
             self._later(kind, type(other))
         for handles, compare in _HANDLERS:
             if handles(one):
@@ -88,8 +93,14 @@ class Sameness:
             return False
         if (there != id(other) or back != id(one)) and not is_value(one):
             raise Different(f"{type_label(type(one))}: what was one object is two, or the reverse")
-        # Values may be shared more or less than before; what is in them is looked at again.
-        return there == id(other)
+        # Values may be shared more or less than before; what is in them is looked at again, but
+        # once for each pair: there may be a way from it back to them.
+        pair = (id(one), id(other))
+        if there == id(other) or pair in self._pairs:
+            return True
+        self._pairs.add(pair)
+        self._kept += (one, other)
+        return False
 
     def _later(self, one: Any, other: Any) -> None:
         self._waiting.append((one, other))

@@ -6,6 +6,7 @@ group: they are known again wherever they come from (`carrying`); but who holds 
 without going through it, or another function with a common closure, belongs to its group.
 """
 
+import enum
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -146,6 +147,8 @@ def _parts_to_share(thing: Any) -> list[Any]:
     An index never changes. A table's columns are its own, but for arrays of objects, whose items
     anybody may have, and arrays that look into its memory.
     """
+    if isinstance(thing, enum.Enum):
+        return [type(thing)]
     pandas = sys.modules.get("pandas")
     if pandas is None or not tables_see_to_sharing():
         return parts(thing)

@@ -70,7 +70,7 @@ class Stage:
         self._count = shell.execution_count
         self._folders = {os.getcwd()}  # noqa: PTH109 - the text itself is wanted
         self._background = Background()
-        self._effects = Effects([str(folder), *plan["ignored"]])
+        self._effects = Effects([str(folder), *plan["ignored"]], self._position_now)
         self._open(0)
 
     def before(self, position: int, count: int) -> None:
@@ -201,12 +201,15 @@ class Stage:
         if type(value) in ATOMS or is_foreign(value, self._shell.user_ns):
             return
         mark = self._marks().of(value)
-        if mark is not None:
+        if mark is None:
+            why = f"nobody could tell whether `{name}` is changed"
+            self._conflict(why, "pinned", name, [position])
+        else:
             self._marked.append((name, value, position, mark))
 
     def _marks(self) -> Marks:
         # What modules have is looked into like anything else.
-        names = known_names({}, self._shell.user_ns, self._tracks)
+        names = known_names(self._shell.user_ns, self._tracks)
         return Marks(self._shell.user_ns, names, self._tracks, self._mappings)
 
     def _look_for_changes(self) -> None:
@@ -223,7 +226,8 @@ class Stage:
                 name = error.name or _name_in(str(error))
                 known = self._plan["sequential"]
                 if name and (known is None or name in known) and name not in self._shell.user_ns:
-                    position = self._position_now()
+                    # The count was raised after the cell.
+                    position = max(self._position_now() - 1, self._from)
                     self._conflict(
                         f"`{name}` is read, which was not known", "reads", name, [position]
                     )
@@ -231,19 +235,19 @@ class Stage:
                 self._conflict(f"an array is not as before: {error}", "barrier")
 
     def _position_now(self) -> int:
-        """Return the place of the cell that has run last."""
-        ran: int = self._shell.execution_count - 1 - self._count
-        return min(max(self._from + ran, self._from), len(self._cells) - 1)
+        """Return the place of the cell that runs."""
+        ran: int = self._shell.execution_count - self._count
+        return min(self._from + ran, len(self._cells) - 1)
 
     def _outside(self) -> tuple[list[str], list[str], list[str]]:
         written, programs = self._effects.written(), self._effects.programs()
         if not self._plan["writes_anything"]:
             expected = self._plan["writes_files"]
             for path in unexpected_files(written, expected, self._folders):
-                self._conflict(f"the file {path} was written", "touches", path)
-            for name in programs:
-                self._conflict(f"a program was started: {name}", "touches", name)
-        return self._effects.read(), written, programs
+                self._conflict(f"the file {path} was written", "touches", path, [written[path]])
+            for name, place in programs.items():
+                self._conflict(f"a program was started: {name}", "touches", name, [place])
+        return self._effects.read(), list(written), list(programs)
 
     def _give(self, states: Mapping[str, Any]) -> Given:
         space = self._shell.user_ns

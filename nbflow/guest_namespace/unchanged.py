@@ -10,13 +10,16 @@ import importlib
 import io
 import pickle
 import sys
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from nbflow.guest_namespace.carrying import Carrier, Tracks, map_array
 from nbflow.guest_namespace.graph import Mapped
+from nbflow.guest_namespace.moving import make_cached, make_lock
 from nbflow.guest_namespace.parcels import LARGE_BYTES, PAGE_BYTES
+from nbflow.guest_namespace.rules import CACHED, LOCKS
 
 _ENTRY_BYTES = 8
 _CHUNK_BYTES = 1 << 20
@@ -109,7 +112,7 @@ class Marks:
         """Return the mark of a value; None if it has none, since it cannot be moved at all."""
         sink = _Sink(self._mappings)
         marker = _Marker(
-            sink, self._namespace, names=self._names, tracks=self._tracks, aside=sink.piece
+            sink, self._namespace, {}, names=self._names, tracks=self._tracks, aside=sink.piece
         )
         try:
             marker.dump(value)
@@ -119,6 +122,20 @@ class Marks:
 
 
 class _Marker(Carrier):
+    """Writes what cannot be moved, too, as long as it can be written at all."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        """Return what tells one state of `thing` from another."""
+        kind = type(thing)
+        if kind in LOCKS:
+            return make_lock, (kind is LOCKS[1],)
+        if kind is CACHED:
+            # What it remembers is no part of it.
+            return make_cached, (thing.__wrapped__, 0, False)
+        if isinstance(thing, (type, types.FunctionType, types.CellType)):
+            return super().reducer_override(thing)
+        return self._array(thing) if kind.__module__ == "numpy" else NotImplemented
+
     def _array(self, thing: Any) -> Any:
         made = super()._array(thing)
         if not isinstance(made, tuple) or made[1][0] is thing:

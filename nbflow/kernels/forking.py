@@ -61,8 +61,10 @@ class ForkedProcess:
 
     stdin = stdout = stderr = None
 
-    def __init__(self, pid: int, claim: socket.socket) -> None:
+    def __init__(self, pid: int, claim: socket.socket, server: "ForkServer") -> None:
         self.pid = pid
+        #: Which has forked it.
+        self.server = server
         self.returncode: int | None = None
         #: Why it ended, where the exit code is not the whole truth.
         self.note = ""
@@ -165,6 +167,8 @@ class ForkServer:
         #: Top-level names of all that came with `preload`; complete once it is ready.
         self.packages: frozenset[str] = frozenset()
         self.preload: frozenset[str] = frozenset()
+        #: What its first kernel has said of itself: all of them would say the same.
+        self.kernel_info: dict[str, Any] | None = None
         #: What has been promised of each order to load, in their order.
         self._readies: deque[Future[frozenset[str]]] = deque()
         self._configuration: dict[str, int | None] = {}
@@ -301,7 +305,7 @@ class ForkServer:
             case {"forked": number, "pid": pid}:
                 with self._lock:
                     future, claim = self._forking.asked.pop(number)
-                    process = ForkedProcess(pid, claim)
+                    process = ForkedProcess(pid, claim, self)
                     self._forking.living[pid] = process
                 future.set_result(process)
             case {"exited": pid, "code": code}:

@@ -48,6 +48,8 @@ _LOCAL_PROVISIONERS = frozenset({"local-provisioner", "nbflow-warm"})
 
 #: How long one wait for a starting kernel's answer lasts before its process is looked at.
 _ANSWER_S = 0.25
+#: How long one that has published something may still take to say that it begins.
+_BEGIN_S = 0.02
 
 #: Variables of a surrounding Jupyter session, which must not be taken for the new kernel's own.
 _FOREIGN = ("JPY_SESSION_NAME", "JPY_PARENT_PID", "NBFLOW_OUTPUTS")
@@ -151,7 +153,7 @@ class _Start:
                 # No heartbeat (a thread for each kernel): the process itself is watched.
                 # What goes over the control channel, the manager sends.
                 client.start_channels(stdin=False, hb=False, control=False)
-                info = await _first_answer(self.name, manager, client, folder)
+                info = await self._info(manager, client, folder)
         except BaseException as error:
             log = folder.log_tail()
             await Kernel(manager, client, {}, folder).shutdown(grace_s=0)
@@ -166,6 +168,23 @@ class _Start:
             await self._do_in(kernel, bound_output, "its output is not bounded")
             await self._do_in(kernel, answer_signal, "no stacks can be taken of it")
         return kernel
+
+    async def _info(
+        self, manager: AsyncKernelManager, client: AsyncKernelClient, folder: KernelFolder
+    ) -> dict[str, Any]:
+        """Return what the kernel says of itself, as soon as it can be talked to.
+
+        A warm kernel need not be asked what others of its server have said already, which would
+        be a tenth of its start. Unix sockets in a folder of its own cannot be somebody else's.
+        """
+        server = getattr(getattr(manager.provisioner, "process", None), "server", None)
+        known: dict[str, Any] | None = getattr(server, "kernel_info", None)
+        if known is not None and manager.transport == "ipc" and await _announced(client):
+            return known
+        info = await _first_answer(self.name, manager, client, folder)
+        if server is not None:
+            server.kernel_info = info
+        return info
 
     async def _do_in(self, kernel: Kernel, action: Callable[[], None], otherwise: str) -> None:
         """Do to a kernel that was not forked what is done to those that are."""
@@ -218,6 +237,23 @@ def _context() -> zmq.asyncio.Context:
     # and not after ZeroMQ's tenth of a second.
     context.reconnect_ivl = _RECONNECT_MS
     return context
+
+
+async def _announced(client: AsyncKernelClient) -> bool:
+    """Whether a kernel publishes soon that it begins to serve.
+
+    Who hears that has subscribed in time, and loses nothing of what is published later. Where the
+    subscription comes too late, there is only the kernel's welcome to be heard: then it is asked.
+    """
+    timeout_s = _ANSWER_S
+    while True:
+        try:
+            message = await client.get_iopub_msg(timeout=timeout_s)
+        except Empty:
+            return False
+        if message["content"].get("execution_state") == "starting":
+            return True
+        timeout_s = _BEGIN_S
 
 
 async def _first_answer(

@@ -6,10 +6,11 @@ So a fork server makes both when its libraries are loaded, without sockets, stre
 finds them made, and hands them what it has (`Rehearsal.take_over`): sockets and streams, a
 session and an identity, a history of its own, its environment and working directory.
 
-Left to the forked process is all that opens something (sockets, threads, the history's database, a
-log), and all that runs a user's code (start-up files, extensions that a user has named). That there
-is none is found out here; the server does not outlive a change of that. A cell that does nothing is
-rehearsed as well: much is found out, and remembered, at the first one.
+Left to the forked process is all that opens something (sockets, threads, a log; the history's
+database, once somebody asks for it), and all that runs a user's code (start-up files, extensions
+that a user has named). That there is none is found out here; the server does not outlive a change
+of that. A cell that does nothing is rehearsed as well: much is found out, and remembered, at the
+first one.
 
 A version of ipykernel or IPython may be made otherwise: then there is no rehearsal, and each kernel
 makes its own. Used by `forkserver` in the kernel's environment: imports nothing of nbflow.
@@ -95,6 +96,7 @@ class Rehearsal:
             _USED_TO_DEBUG(kernel.debugger)
         if self._has_history:
             assert self._shell.history_manager._dir_hist_default  # noqa: SLF001 - see _USED
+            _open_when_used(self._shell.history_manager)
 
     @classmethod
     def of(cls, app: Any) -> "Rehearsal | None":
@@ -156,6 +158,8 @@ class Rehearsal:
         known = set(linecache.cache)
         self._shell.run_cell("None", silent=True, store_history=False, shell_futures=False)
         self._shell.user_expressions({"": "None"})
+        # Values are shown by many parts.
+        self._shell.display_formatter.format(0)
         for name in linecache.cache.keys() - known:
             del linecache.cache[name]
         self._shell.last_execution_result = None
@@ -185,15 +189,13 @@ class Rehearsal:
         if self._has_history:
             history = shell.history_manager
             history.dir_hist[:] = history._dir_hist_default()  # noqa: SLF001 - where it is now
-            history.init_db()
-            history.new_session()
         else:
             shell.init_history()
             # Where it is when it is made at the beginning.
             shell.configurables.insert(1, shell.configurables.pop())
             shell.init_user_ns()
         shell.init_logstart()
-        atexit.register(shell.atexit_operations)
+        atexit.register(self._leave_shell)
         shell.displayhook.pub_socket = shell.display_pub.pub_socket = kernel.iopub_socket
         shell.displayhook.topic = kernel._topic("execute_result")  # noqa: SLF001 - as it does itself
         # The server may have been born with another kernel's.
@@ -201,6 +203,28 @@ class Rehearsal:
         name = os.environ.get("JPY_SESSION_NAME")
         if name:
             shell.user_ns["__session__"] = name
+
+    def _leave_shell(self) -> None:
+        history = self._shell.history_manager
+        if self._has_history and "db" not in history._trait_values:  # noqa: SLF001 - unopened
+            # There is nothing to write an end into.
+            history.enabled = False
+        self._shell.atexit_operations()
+
+
+def _open_when_used(history: Any) -> None:
+    """Let the history's database, which is in memory, be opened by who asks for it first."""
+
+    def opened(history: Any) -> Any:
+        history.init_db()
+        history.new_session()
+        return history._trait_values["db"]  # noqa: SLF001 - just set
+
+    # As traitlets look for the value of a trait that has none.
+    history._db_default = opened  # noqa: SLF001
+    history._trait_values.pop("db", None)  # noqa: SLF001
+    history.session_number = 1
+    assert history._get_trait_default_generator("db") is opened  # noqa: SLF001 - see _USED
 
 
 def _only_known_extensions(app: Any) -> bool:

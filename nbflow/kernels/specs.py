@@ -1,5 +1,6 @@
 """Kernel specifications: which kernels this machine can start, and of which language."""
 
+import functools
 import os
 from pathlib import Path, PurePath
 
@@ -8,6 +9,26 @@ from jupyter_client.kernelspec import NoSuchKernel as _NotInstalled
 from traitlets import TraitError
 
 from nbflow.kernels.errors import NoSuchKernel, NoSuchPython, UnusableKernel
+
+#: Folder of the specification that ipykernel brings along, which is nobody's to change. Another
+#: one's name can differ in case from its kernel's.
+_NATIVE = "resources"
+#: Variables on which depends where Jupyter looks for specifications.
+_DECIDE_WHERE = (
+    "APPDATA",
+    "CONDA_DEFAULT_ENV",
+    "CONDA_PREFIX",
+    "HOME",
+    "IPYTHONDIR",
+    "JUPYTER_CONFIG_DIR",
+    "JUPYTER_DATA_DIR",
+    "JUPYTER_PATH",
+    "JUPYTER_PLATFORM_DIRS",
+    "JUPYTER_PREFER_ENV_PATH",
+    "PROGRAMDATA",
+    "PYTHONUSERBASE",
+    "XDG_DATA_HOME",
+)
 
 
 def kernel_names() -> frozenset[str]:
@@ -34,6 +55,27 @@ def find_spec(name: str) -> KernelSpec:
     NoSuchKernel, UnusableKernel
         If it is not installed here, or its specification is faulty.
     """
+    # Each kernel's start asks. It is sought again only when that may have another end.
+    variables = tuple(map(os.environ.get, _DECIDE_WHERE))
+    places = _places(variables)
+    files = tuple(f"{place}/{name}/kernel.json" for place in places)
+    spec = _found(name, variables, tuple(map(_written_at, places + files)))
+    return spec if Path(spec.resource_dir).name in {name, _NATIVE} else _sought(name)
+
+
+@functools.lru_cache(maxsize=8)
+def _places(_: tuple[str | None, ...]) -> tuple[str, ...]:
+    """Return the folders in which Jupyter looks, with these values of what decides that."""
+    return tuple(KernelSpecManager().kernel_dirs)
+
+
+@functools.lru_cache(maxsize=32)
+def _found(name: str, _: tuple[str | None, ...], __: tuple[int | None, ...]) -> KernelSpec:
+    """Return what is found, with these values, and folders and files of these times."""
+    return _sought(name)
+
+
+def _sought(name: str) -> KernelSpec:
     manager = KernelSpecManager()
     try:
         spec = manager.get_kernel_spec(name)
@@ -46,6 +88,13 @@ def find_spec(name: str) -> KernelSpec:
     if not spec.argv:
         raise UnusableKernel(name, spec.resource_dir, "has no argv, the command that starts it")
     return spec
+
+
+def _written_at(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116 - for a dozen paths, at each start
+    except OSError:
+        return None
 
 
 def spec_of_python(python: str) -> KernelSpec:

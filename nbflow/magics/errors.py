@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from IPython.core.error import UsageError
+from nbflow.core.errors import NbflowError
 
 
-class Refused(UsageError):
-    """It cannot be done, and nothing was begun; IPython shows the one line without a traceback."""
+class Refused(NbflowError):
+    """It cannot be done, and nothing was begun."""
 
 
 class CellError(Exception):

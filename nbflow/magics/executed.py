@@ -40,23 +40,27 @@ class Executed:
 
     @property
     def current(self) -> int:
-        """The number of the cell that is being executed, or of the next one."""
-        return int(self._shell.execution_count)
+        """The number of the cell that was begun last: the one that is being executed."""
+        # IPython's own counter is one further by then, or not, depending on its version.
+        return len(self._shell.history_manager.input_hist_raw) - 1
 
     def note_instead(self, sources: Sequence[str]) -> None:
         """Take note that the current cell has had these executed, and has done nothing else."""
         self._instead[self.current] = tuple(sources)
 
-    def cells(self, first: int = 1, before: int | None = None) -> tuple[CodeCell, ...]:
-        """Return the cells from number `first` up to the current one, which is not among them.
+    def cells(self) -> tuple[CodeCell, ...]:
+        """Return the cells before the current one; the index of each is its number."""
+        return self._cells(self.current)
 
-        The index of each is its number in ``In [3]``.
-        """
+    def begun(self) -> tuple[CodeCell, ...]:
+        """Return the cells up to the current one."""
+        return self._cells(self.current + 1)
+
+    def _cells(self, end: int) -> tuple[CodeCell, ...]:
         raw = self._shell.history_manager.input_hist_raw
-        last = min(len(raw), self.current if before is None else before)
         return tuple(
             CodeCell(number, source)
-            for number in range(max(1, first), last)
+            for number in range(1, end)
             for source in self._instead.get(number, (raw[number],))
         )
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
 from nbflow.core.errors import NbflowError
@@ -63,7 +64,9 @@ class NbflowMagics(Magics):
         Lines: ``graph``, ``why``, ``check``, ``run``, ``status``, ``wait``, ``show``, ``cancel``;
         ``%nbflow`` alone lists them.
         """
-        words = words_of(line)
+        _plainly(lambda: self._act(words_of(line)))
+
+    def _act(self, words: list[str]) -> None:
         if not words:
             print("\n".join(f"%nbflow {usage}" for usage in _USAGE.values()))  # noqa: T201
             return
@@ -79,7 +82,7 @@ class NbflowMagics(Magics):
         }
         if words[0] not in actions:
             raise Refused(f"%nbflow knows {', '.join(actions)}, and not {words[0]!r}")
-        _plainly(lambda: actions[words[0]](words[1:]))
+        actions[words[0]](words[1:])
 
     @cell_magic
     def nbflow_node(self, line: str, cell: str) -> None:
@@ -167,7 +170,8 @@ def _plainly(action: Callable[[], None]) -> None:
     try:
         action()
     except (NbflowError, TimeoutError) as error:
-        raise Refused(str(error)) from error
+        # IPython shows this very type as one line.
+        raise UsageError(str(error)) from error
 
 
 def _only(words: list[str]) -> str:

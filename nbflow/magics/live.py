@@ -284,7 +284,7 @@ class LiveSession:
 
     def _used_since(self, cell: SentCell, names: Collection[str]) -> Callable[[str], bool]:
         """Return a test whether cells that have run since may have bound or changed a variable."""
-        texts = self.executed.cells()
+        texts = self.executed.begun()
         since = {each.index for each in texts if each.index > cell.number}
         if not since or not names:
             return lambda _: False

@@ -16,7 +16,7 @@ from IPython.display import display
 
 from nbflow.core.run import NodeRun
 from nbflow.core.states import NodeState
-from nbflow.core.values import Artifact
+from nbflow.core.values import Artifact, FromOutput
 from nbflow.core.view import RunView
 from nbflow.definition.cell_text import cell_texts
 from nbflow.definition.code_cells import CodeCell
@@ -24,7 +24,7 @@ from nbflow.definition.faults import Fault
 from nbflow.definition.notebook_file import parse_notebook
 from nbflow.drawing.words import plural
 from nbflow.guest_namespace.graph import user_variables
-from nbflow.magics.branches import Branch, branches_of
+from nbflow.magics.branches import Branch, branches_of, partition_of
 from nbflow.magics.errors import Refused, cell_error
 from nbflow.magics.following import has_ended, outputs_of, why_not
 from nbflow.magics.needs import Variables
@@ -130,9 +130,12 @@ class _Rerun:
 
     def _send(self, work: list[int], cluster: "Target | None") -> None:
         values = user_variables(self._live.shell)
-        plain = {number: text.text for number, text in self._texts.items()}
         variables = Variables(values, self._live.namespace)
-        branches = branches_of(self._analysis, work, plain, variables)
+        partition = partition_of(
+            [self._texts[number] for number in sorted(work)],
+            cell_texts(work_of(self._live.executed.cells())),
+        )
+        branches = branches_of(self._analysis, partition, self._texts, variables)
         where = surroundings(os.environ, working_folder())
         nodes, names = [], [f"cells-{branch.cells[0]}" for branch in branches]
         with tempfile.TemporaryDirectory(prefix="nbflow-session-") as folder:
@@ -167,7 +170,10 @@ class _Rerun:
         return StageNode(
             name=name,
             spec=without(branch.spec, frozenset(given.problems)),
-            takes=stored(given.files, home),
+            takes={
+                **stored(given.files, home),
+                **{it: FromOutput(names[at], it) for it, at in branch.sources.items()},
+            },
             brings=branch.brings,
             after=tuple(names[place] for place in branch.after),
         )

@@ -18,7 +18,7 @@ from nbflow.core.policies import Policy, Timeout
 from nbflow.core.spec import FlowSpec, NodeSpec, NotebookCode
 from nbflow.core.stage_results import NAMESPACE
 from nbflow.core.stages import StageSpec
-from nbflow.core.values import Artifact
+from nbflow.core.values import Artifact, FromOutput
 from nbflow.magics.errors import Refused
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class StageNode(msgspec.Struct, frozen=True, kw_only=True):
     spec
         The stage.
     takes
-        The variables that it takes, as they were when it was sent.
+        The variables that it takes: as they were when it was sent, or from other nodes.
     brings
         The variables that it is asked for.
     after
@@ -48,7 +48,7 @@ class StageNode(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     spec: StageSpec
-    takes: dict[str, Artifact] = {}
+    takes: dict[str, Artifact | FromOutput] = {}
     brings: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
 

@@ -1,9 +1,10 @@
 """Which cells of a notebook have to run again, given what the session has executed.
 
 A cell is fresh if the session has executed it as it stands, after the cells whose variables it
-uses, and with exactly their variables. It is stale otherwise, and so is all that depends on a
-stale cell. If a stale cell needs a variable as a fresh cell had left it, and the session does not
-have it like that any more (a later cell has changed it), the fresh one has to run again, too.
+uses, and with exactly their variables, and if nothing else has bound its own variables since. It is
+stale otherwise, and so is all that depends on a stale cell. If a stale cell needs a variable as a
+fresh cell had left it, and the session does not have it like that any more (a later cell has
+changed it), the fresh one has to run again, too.
 """
 
 from collections import defaultdict
@@ -66,6 +67,7 @@ class _Comparison:
 
     def found(self) -> tuple[Analysis, frozenset[int]]:
         stale = {cell.number for cell in self.analysis.cells if not self._is_fresh(cell.number)}
+        stale |= self._overwritten()
         while new := (self._behind(stale) | self._lost_by(stale)) - stale:
             stale |= new
         return self.analysis, frozenset(stale)
@@ -80,6 +82,15 @@ class _Comparison:
             if {self._cell_of.get(each) for each in runs} != wanted.get(name, set()):
                 return False
         return wanted.keys() == self._had.get(run, {}).keys()
+
+    def _overwritten(self) -> set[int]:
+        """Return the cells that were the last to bind a variable, which others have bound since."""
+        last = {name: cell.number for cell in self.analysis.cells for name in touched(cell)}
+        return {
+            cell
+            for name, cell in last.items()
+            if name in self._last and self._last[name] not in self._cell_of
+        }
 
     def _behind(self, stale: set[int]) -> set[int]:
         """Return what depends on stale cells."""

@@ -271,7 +271,7 @@ class CellClient(WaitingClient):
             self._cleared()
 
     def _update_display_id(self, display_id: str, msg: dict[str, Any]) -> None:
-        if display_id not in self._display_id_map:
+        if msg["msg_type"] == "update_display_data" and display_id not in self._display_id_map:
             self.foreign_updates.add(display_id)
         try:
             super()._update_display_id(display_id, msg)

@@ -25,7 +25,7 @@ from nbflow.core.errors import ArtifactError, JournalError
 from nbflow.core.spec import FlowSpec, NotebookCode
 from nbflow.core.stage_results import Lesson, source_digest
 from nbflow.core.values import Artifact
-from nbflow.definition.code_cells import seconds_of, source_of
+from nbflow.definition.code_cells import code_cells, running
 from nbflow.definition.staged import Learn, LearnedCells
 from nbflow.ports import ArtifactStore, Journal, RunRow
 from nbflow.session.history import FOLDER, RECORDS, RUNS
@@ -34,6 +34,8 @@ from nbflow.session.replacing import replace_file
 
 _log = logging.getLogger(__name__)
 
+#: The tag of the cell that papermill adds.
+_INJECTED = "injected-parameters"
 #: The newest runs that count for how long a cell takes.
 SAMPLES = 5
 #: Executed notebooks that are larger are not read, and lessons beyond are forgotten.
@@ -47,6 +49,8 @@ class Taught(msgspec.Struct, frozen=True, omit_defaults=True):
     #: By `source_digest` of the cell.
     seconds: dict[str, float] = {}
     lessons: tuple[Lesson, ...] = ()
+    #: The cells of the whole notebook, in order.
+    order: tuple[str, ...] = ()
 
 
 class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -94,7 +98,8 @@ class CellHistory:
         again = _Kept(runs, lessons)
         if again != kept:
             _write(path, again)
-        return LearnedCells(_typical(runs.values()), _by_cell(lessons))
+        order = next((taught.order for taught in runs.values() if taught.order), ())
+        return LearnedCells(_typical(runs.values()), _by_cell(lessons), order)
 
     def _runs(self, notebook: str, kept: Mapping[str, Taught], now: float) -> dict[str, Taught]:
         """Return what each of the newest runs has taught, the newest first."""
@@ -116,18 +121,20 @@ class CellHistory:
     def _taught(self, row: RunRow, notebook: str) -> Taught | None:
         try:
             events = (record.event for record in self._journal.read(row.id))
-            executed = dict.fromkeys(_executed(events, notebook))
+            executed = dict(_executed(events, notebook))
         except JournalError as error:
             # It may have been removed this moment, or be damaged, which `verify` tells.
             _log.debug("nothing is learned from run %s: %s", row.id, error)
             return None
         seconds: dict[str, float] = {}
         lessons: dict[Lesson, None] = {}
-        for artifact in executed:
+        order: tuple[str, ...] = ()
+        for artifact, is_whole in executed.items():
             read = self._notebook(artifact)
             seconds.update(_seconds(read))
             lessons.update(dict.fromkeys(_lessons(read)))
-        return Taught(row.last_seq, seconds, tuple(lessons))
+            order = _order(read) if is_whole else order
+        return Taught(row.last_seq, seconds, tuple(lessons), order)
 
     def _notebook(self, artifact: Artifact) -> dict[str, Any]:
         """Return an executed notebook; an empty one if there is nothing to learn from it."""
@@ -173,33 +180,39 @@ def learning_in(home: Home, flow: str, clock: Callable[[], float] = time.time) -
     return lambda notebook: history.learned(notebook, now=clock())
 
 
-def _executed(events: Iterable[ev.Event], notebook: str) -> Iterator[Artifact]:
-    """Yield what attempts have made of a notebook: of the whole, or of its stages."""
-    nodes: frozenset[str] = frozenset()
+def _executed(events: Iterable[ev.Event], notebook: str) -> Iterator[tuple[Artifact, bool]]:
+    """Yield what attempts have made of a notebook, and whether of the whole or of a stage."""
+    nodes: dict[str, bool] = {}
     for event in events:
         match event:
             case ev.RunCreated() | ev.FlowChanged():
                 nodes = _nodes(event.flow, notebook)
             case ev.AttemptSucceeded() | ev.AttemptFailed():
                 if event.node in nodes and event.notebook is not None:
-                    yield event.notebook
+                    yield event.notebook, nodes[event.node]
             case _:
                 pass
 
 
-def _nodes(flow: FlowSpec, notebook: str) -> frozenset[str]:
-    return frozenset(
-        node.name
+def _nodes(flow: FlowSpec, notebook: str) -> dict[str, bool]:
+    """Return the nodes that run a notebook, and whether they run the whole of it."""
+    return {
+        node.name: not node.is_stage
         for node in flow.nodes
         if isinstance(node.code, NotebookCode) and node.code.path == notebook
-    )
+    }
 
 
 def _seconds(notebook: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for cell in notebook.get("cells", ()):
-        seconds = seconds_of(cell)
-        if seconds is not None:
-            yield source_digest(source_of(cell)), round(seconds, 3)
+    for cell in code_cells(notebook):
+        if cell.seconds is not None:
+            yield source_digest(cell.source), round(cell.seconds, 3)
+
+
+def _order(notebook: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the cells that have run, but for the one that was injected."""
+    written = (cell for cell in code_cells(notebook) if _INJECTED not in cell.tags)
+    return tuple(source_digest(cell.source) for cell in running(written))
 
 
 def _lessons(notebook: Mapping[str, Any]) -> tuple[Lesson, ...]:

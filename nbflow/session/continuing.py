@@ -29,6 +29,7 @@ from nbflow.definition.builder import FlowBuilder
 from nbflow.definition.faults import Fault
 from nbflow.definition.input_files import FileMemo, input_digest
 from nbflow.definition.preparation import Prepared
+from nbflow.definition.staged import CellsAsked
 from nbflow.driver import Resumption
 from nbflow.driver.deciding import decide_without_driver
 from nbflow.ports import ArtifactStore
@@ -47,6 +48,8 @@ class Again:
     flow: FlowBuilder | None = None
     wish: Wish = Wish()
     as_recorded: bool = False
+    #: How many nodes will run at once, if that is known.
+    slots: int | None = None
 
 
 def plan_resume(home: Home, run: machine.Run, again: Again) -> tuple[Resumption, Foreseen]:
@@ -64,8 +67,8 @@ def plan_resume(home: Home, run: machine.Run, again: Again) -> tuple[Resumption,
     if not again.as_recorded:
         kinds = Counter(node.kind for node in run.graph.spec.nodes)
         kernels = launching.own_kernels() if kinds["notebook"] else None
-        learn = learning_in(home, run.graph.spec.name)
-        prepared = redefined(run, flow=again.flow, kernels=kernels, learn=learn)
+        cells = CellsAsked(learn=learning_in(home, run.graph.spec.name), slots=again.slots)
+        prepared = redefined(run, flow=again.flow, kernels=kernels, cells=cells)
         change = change_to(run, prepared)
         if change is not None:
             for data in prepared.blobs.values():
@@ -150,10 +153,11 @@ def fork(home: Home, run: machine.Run, asked: ForkRequest) -> tuple[str, Launch,
         kinds=kinds,
         forked_from=run.id,
     )
-    learn = learning_in(home, spec.name)
+    slots = launching.slots_of(asked.target, asked.workers)
+    cells = CellsAsked(learn=learning_in(home, spec.name), slots=slots)
 
     def prepare(kernels: frozenset[str] | None) -> Prepared:
-        return redefined(run, flow=asked.flow, params=asked.params, kernels=kernels, learn=learn)
+        return redefined(run, flow=asked.flow, params=asked.params, kernels=kernels, cells=cells)
 
     launch, opened, prepared = launching.launch(prepare, request)
     for problem in prepared.warnings:

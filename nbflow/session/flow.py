@@ -13,10 +13,9 @@ from nbflow.core.errors import DefinitionError, NbflowError, Problem
 from nbflow.core.graph import Graph
 from nbflow.core.ids import is_run_id, new_run_id
 from nbflow.definition.builder import CacheOption, FlowBuilder
-from nbflow.definition.options import NodeOptions
+from nbflow.definition.draft import legal_name
 from nbflow.definition.preparation import runs_as_stages
 from nbflow.definition.staged import CellsAsked
-from nbflow.definition.targets import BareNotebook, load_notebook
 from nbflow.session.importing import without_collection
 from nbflow.session.picture import Picture
 
@@ -49,18 +48,17 @@ class Flow(FlowBuilder):
         path
             The notebook's file.
         params
-            What is injected. As with papermill, a run may give any others.
+            What is injected. A run may give other values and, as with papermill, any others.
         **options
             As of `notebook`; ``cells`` is True by default.
-
-        Raises
-        ------
-        DefinitionError
-            If there is no such file.
         """
-        node = NodeOptions(**{"cells": True, **options}, params=params)
-        bare = BareNotebook(path=os.fspath(path), name=node.name, options=node)
-        return load_notebook(bare, flow_class=cls)
+        file = Path(path).absolute()
+        name = options.pop("name", None) or legal_name(file.stem)
+        flow = cls(name, params, base_dir=file.parent)
+        flow.draft.open_params = True
+        referred = {each: flow.param(each) for each in params or {}}
+        flow.notebook(file, referred, name=name, **{"cells": True, **options})
+        return flow
 
     def run(
         self,
@@ -210,7 +208,8 @@ class Flow(FlowBuilder):
 
         kinds = self._kinds(cells)
         folder = chosen(home, Path(self.draft.folder), os.environ)
-        wish = CellsAsked(cells, learning(folder, self.name))
+        slots = launching.slots_of(cluster, workers)
+        wish = CellsAsked(cells, learning(folder, self.name), slots=slots)
         request = launching.Request(
             run=self._run_id(run_id),
             target=launching.target_of(cluster, workers, kinds),

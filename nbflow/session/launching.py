@@ -81,6 +81,15 @@ def target_of(cluster: Target | None, workers: int | None, kinds: Mapping[str, i
     return _fitted(cluster, kinds) if isinstance(cluster, Embedded) else cluster
 
 
+def slots_of(cluster: Target | None, workers: int | None) -> int | None:
+    """Return how many nodes run at once, if that is known before the cluster is up."""
+    size = Embedded(workers=workers) if cluster is None else cluster
+    if not isinstance(size, Embedded):
+        return None
+    processes, threads = size.sized()
+    return processes * threads
+
+
 def _fitted(size: Embedded, kinds: Mapping[str, int]) -> Embedded:
     """Return `size` with what it leaves open as the flow needs it."""
     ready = msgspec.structs.replace(size, kernels=kinds.get("notebook", 0) > 0)

@@ -5,6 +5,7 @@ notebook cannot be; then its notebooks are read again, and its functions stay as
 Parameters that were given for the run stay; defaults may have changed.
 """
 
+import dataclasses
 import importlib
 import os
 import sys
@@ -27,7 +28,7 @@ from nbflow.definition.installed import Installation
 from nbflow.definition.places import working_in
 from nbflow.definition.preparation import Prepared
 from nbflow.definition.refreshing import refreshed
-from nbflow.definition.staged import CellsAsked, Learn, nothing_learned
+from nbflow.definition.staged import NOTHING_ASKED, CellsAsked
 from nbflow.definition.targets import load_target
 
 
@@ -37,7 +38,7 @@ def redefined(
     flow: FlowBuilder | None = None,
     params: Mapping[str, Any] | None = None,
     kernels: frozenset[str] | None = None,
-    learn: Learn = nothing_learned,
+    cells: CellsAsked = NOTHING_ASKED,
 ) -> Prepared:
     """Return the run's definition as it reads today, fit to run.
 
@@ -53,8 +54,8 @@ def redefined(
         Parameters that are given anew.
     kernels
         Kernels that can be started; None if that cannot be known yet.
-    learn
-        What earlier runs have taught of the cells of notebooks.
+    cells
+        What is known of the cells of its notebooks.
 
     Raises
     ------
@@ -75,9 +76,9 @@ def redefined(
             raise DefinitionError([*error.problems, hint]) from error
     if flow is not None:
         recorded = run.graph.spec
-        cells = CellsAsked(recorded.cells, learn, recorded)
+        cells = dataclasses.replace(cells, asked=recorded.cells, earlier=recorded)
         return flow.prepare(given, kernels=kernels, cache=recorded.cache, cells=cells)
-    return _refreshed(run, given, learn)
+    return _refreshed(run, given, cells)
 
 
 def change_to(run: machine.Run, prepared: Prepared) -> FlowChanged | None:
@@ -134,11 +135,11 @@ def _imported_anew(folder: str) -> Iterator[None]:
             sys.modules.setdefault(name, module)
 
 
-def _refreshed(run: machine.Run, given: Mapping[str, Any], learn: Learn) -> Prepared:
+def _refreshed(run: machine.Run, given: Mapping[str, Any], cells: CellsAsked) -> Prepared:
     binder = Binder(run)
     params: dict[str, Value] = {**run.params}
     params.update({name: binder.value(value) for name, value in given.items()})
-    spec, blobs, problems = refreshed(run.graph.spec, params, learn)
+    spec, blobs, problems = refreshed(run.graph.spec, params, cells)
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise DefinitionError(errors)

@@ -181,7 +181,8 @@ class Run(SeenRun):
         """
         if self.driven_here:
             raise RunHeld(f"run {self.id} is being driven by this process already")
-        again = Again(flow, Wish(tuple(begin_at), tuple(only), force), as_recorded)
+        wish = Wish(tuple(begin_at), tuple(only), force)
+        again = Again(flow, wish, as_recorded, launching.slots_of(cluster, workers))
         with without_collection():
             run = self.view().run
             resumption, plan = plan_resume(self._home, run, again)

@@ -68,7 +68,8 @@ class StageAttempt(NotebookAttempt):
         self._given = {name: value for name, value in given.items() if isinstance(value, Artifact)}
         params = {name: it for name, it in self._task.params.items() if name not in given}
         note_places(written)
-        notebook, choice = self._parameterized(written, params)
+        # papermill changes the list of cells of what it is given.
+        notebook, choice = self._parameterized(NotebookNode({**written}), params)
         self._cut = cut(notebook, self._spec, written=written, indices=by_place(notebook))
         return self._cut.notebook, choice
 

@@ -5,6 +5,7 @@ find the files as they were. Only what is named can be kept; a stage whose effec
 never taken back.
 """
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def undo(kept: Iterable[tuple[str, Artifact | None]], store: ArtifactStore) -> N
     """Make files what they were. Blocks."""
     for text, artifact in kept:
         path = Path(text)
-        if artifact is None:
+        if artifact is None and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)  # It was not there: whatever is in it has come since.
+        elif artifact is None:
             path.unlink(missing_ok=True)
         else:
             path.write_bytes(store.get(artifact.digest))

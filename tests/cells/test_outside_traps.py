@@ -94,7 +94,7 @@ WORLD = [
     Trap("standard output redirected", "import sys, io\nold = sys.stdout\nbuf = io.StringIO()\nsys.stdout = buf", "print('hidden')", "sys.stdout = old", "buf.getvalue()"),
     Trap("redirected for a block", "import io, contextlib\nbuf = io.StringIO()", "with contextlib.redirect_stdout(buf):\n    print('in')", "print('out')", "buf.getvalue()"),
     Trap("a module's variable", "import math\nold = math.pi", "math.pi = 3", "x = math.pi", "math.pi = old", "x, round(math.pi, 2)"),
-    Trap("a library patched", "import json\nold = json.dumps", "json.dumps = lambda v: 'patched'", "json.dumps(1)", "json.dumps = old", "json.dumps(1)"),
+    Trap("a library patched", "import textwrap\nold = textwrap.shorten", "textwrap.shorten = lambda v: 'patched'", "textwrap.shorten('a')", "textwrap.shorten = old", "textwrap.shorten('a b', 5)"),
     Trap("builtins changed", "import builtins\nbuiltins.extra = 5", "x = extra", "del builtins.extra", "x"),
     Trap("a thread joined", "import threading\nout = []", "t = threading.Thread(target=out.append, args=(1,))\nt.start()\nt.join()", "x = 2", "out, x"),
     Trap("a thread left running", "import threading\ngo = threading.Event()\nout = []\ndef work():\n    go.wait()\n    out.append(1)\nt = threading.Thread(target=work)\nt.start()", "x = 2", "go.set()", "t.join()", "out, x"),

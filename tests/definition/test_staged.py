@@ -436,6 +436,21 @@ def test_an_edit_of_one_cell_is_a_change_of_its_stage_alone(flow, write_notebook
     assert nodes(before)["x"].identity.code != nodes(after)["x"].identity.code
 
 
+def test_an_edited_cell_is_expected_to_take_as_long_as_before(flow, write_notebook):
+    before = prepared(flow)
+    edited = LEFT + " + 1"
+    write_notebook("x.ipynb", IMPORT, LOAD, edited, RIGHT, SHOW)
+    order = tuple(source_digest(cell) for cell in BRANCHES)
+    known = LearnedCells(learned()("").seconds, {}, order)
+    after = again(flow, before, learn=lambda _path: known)
+    assert stages(after).keys() == stages(before).keys()
+
+
+def test_as_many_branches_are_cut_as_can_run_at_once(flow):
+    assert stages(prepared(flow, slots=4))
+    assert not stages(prepared(flow, slots=1))
+
+
 def test_texts_between_cells_move_them_and_cut_nothing(flow, folder):
     before = prepared(flow)
     book = nbformat.read(folder / "x.ipynb", 4)
@@ -471,7 +486,7 @@ def test_a_flow_that_cannot_be_read_again_keeps_its_stages(flow):
 def test_a_mended_notebook_is_cut_again(flow, write_notebook):
     before = prepared(flow)
     path = write_notebook("x.ipynb", *BRANCHES, "print(low)")
-    spec, blobs, problems = refreshed(before.spec, learn=learned())
+    spec, blobs, problems = refreshed(before.spec, cells=CellsAsked(learn=learned()))
     assert (list(blobs.values()), problems) == ([path.read_bytes()], [])
     assert {node.code.digest for node in spec.nodes} == set(blobs)
     numbers = [n for node in spec.nodes if node.is_stage for n in cells_of(node)]

@@ -114,6 +114,14 @@ def test_a_run_that_somebody_drives_is_left_out(home, learned):
     assert learned()[0].seconds == {source_digest(CELL): 3.0}
 
 
+def test_the_order_of_cells_is_that_of_the_newest_whole_notebook(home, learned):
+    for number, sources in enumerate((["a"], ["b", "  ", "c"])):
+        run = StoredRun(home, f"run{number}", at=1_000_000.0 + 1000 * number)
+        run.succeed("load", (), executed(**dict.fromkeys(sources, 1.0)))
+        run.end()
+    assert learned()[0].order == (source_digest("b"), source_digest("c"))
+
+
 def test_lessons_stay_when_their_run_is_gone(home, learned):
     lesson = Lesson(source_digest(CELL), "writes", "table")
     run = StoredRun(home, "one")

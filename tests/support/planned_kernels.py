@@ -17,7 +17,7 @@ import numpy as np
 
 _GENERATORS = {
     "Python's random generator": (random.getstate, random.setstate),
-    "numpy's random generator": (np.random.get_state, np.random.set_state),  # noqa: NPY002
+    "numpy's random generator": (np.random.get_state, np.random.set_state),
 }
 _ITERATORS = (
     *(type(iter(each)) for each in ([], (), {}, set(), "", b"", range(0), {}.keys(), {}.items())),
@@ -74,30 +74,22 @@ class Copier:
     def _function(self, value, memo):
         if value.__globals__ is not self.source.names:
             return value
-        made = types.FunctionType(value.__code__, self.target.names, value.__name__)
+        cells = tuple(types.CellType() for _ in value.__closure__ or ()) or None
+        for at, cell in enumerate(value.__closure__ or ()):
+            cells = (*cells[:at], memo.setdefault(id(cell), cells[at]), *cells[at + 1 :])
+        made = types.FunctionType(value.__code__, self.target.names, value.__name__, None, cells)
         memo[id(value)] = made
         made.__defaults__ = copy.deepcopy(value.__defaults__, memo)
         made.__kwdefaults__ = copy.deepcopy(value.__kwdefaults__, memo)
         made.__dict__.update(copy.deepcopy(value.__dict__, memo))
         made.__qualname__ = value.__qualname__
-        if value.__closure__:
-            cells = tuple(self._cell(cell, memo) for cell in value.__closure__)
-            closed = types.FunctionType(
-                value.__code__, self.target.names, value.__name__, made.__defaults__, cells
-            )
-            closed.__kwdefaults__ = made.__kwdefaults__
-            closed.__dict__.update(made.__dict__)
-            closed.__qualname__ = value.__qualname__
-            memo[id(value)] = made = closed
-        return made
-
-    def _cell(self, cell, memo):
-        if id(cell) not in memo:
-            memo[id(cell)] = made = types.CellType()
-            memo.setdefault(id(memo), []).append(cell)
+        for old, new in zip(value.__closure__ or (), cells or (), strict=True):
             with contextlib.suppress(ValueError):
-                made.cell_contents = copy.deepcopy(cell.cell_contents, memo)
-        return memo[id(cell)]
+                inner = old.cell_contents
+                if ("filled", id(old)) not in memo:
+                    memo["filled", id(old)] = old
+                    new.cell_contents = copy.deepcopy(inner, memo)
+        return made
 
     def _class(self, value, memo):
         if value.__module__ != "__main__":
@@ -140,18 +132,14 @@ class Copier:
             memo.setdefault(id(memo), []).append(root)
             memo[key] = root.copy(order="K")
         offset = value.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-        made = np.ndarray(
-            value.shape, value.dtype, _flat(memo[key]), offset, value.strides
-        )
+        made = np.ndarray(value.shape, value.dtype, _flat(memo[key]), offset, value.strides)
         made.flags.writeable = value.flags.writeable
         memo[id(value)] = made
         return made
 
 
 def _flat(array):
-    return np.lib.stride_tricks.as_strided(
-        array.view(), (array.size,), (array.itemsize,)
-    ).data
+    return np.lib.stride_tricks.as_strided(array.view(), (array.size,), (array.itemsize,)).data
 
 
 def _refuse(value, _memo):

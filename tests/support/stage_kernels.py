@@ -1,11 +1,10 @@
 """Stages in real kernels: cells run, variables go from one kernel to the next."""
 
 import asyncio
-import contextlib
 import itertools
 
 from nbflow.core.stages import StageCell, StageSpec
-from nbflow.kernels import EvaluationFailed, WarmPool, Wishes, start_kernel
+from nbflow.kernels import WarmPool, Wishes, start_kernel
 from nbflow.notebooks.stages.stage_kernel import StageKernel
 
 
@@ -14,7 +13,7 @@ class StageKernels:
 
     def __init__(self, folder, preload=("numpy", "pandas")):
         self.folder = folder
-        self.pool = WarmPool(idle_limit=1)
+        self.pool = WarmPool(idle_limit=0)
         self.preload = preload
         self._numbers = itertools.count(1)
         self.work = folder / "work"
@@ -24,9 +23,10 @@ class StageKernels:
         """Run cells, each a source or a pair of a source and fields of `StageCell`."""
         return asyncio.run(self._run(cells, given or {}, wanted, **more))
 
-    async def _run(self, cells, given, wanted, sequential=None, look=None, first=1, **spec):
-        number = next(self._numbers)
-        folder = self.folder / f"stage-{number}"
+    async def _run(self, cells, given, wanted, *, sequential=None, first=1, number=None, **spec):
+        count = next(self._numbers)
+        number = number or count
+        folder = self.folder / f"stage-{count}"
         folder.mkdir()
         cells = [(it, {}) if isinstance(it, str) else it for it in cells]
         places = [
@@ -56,8 +56,6 @@ class StageKernels:
                 error = not await execute(kernel, source)
                 if error:
                     break
-            if look is not None:
-                await look(kernel)
             return await stage.end(error)
         finally:
             await kernel.shutdown()
@@ -76,8 +74,3 @@ async def execute(kernel, source):
             if content["status"] != "ok":
                 print("\n".join(content.get("traceback", [])))
             return content["status"] == "ok"
-
-
-async def failing(kernel, source):
-    with contextlib.suppress(EvaluationFailed):
-        await kernel.run_silently(source)

@@ -40,9 +40,19 @@ from nbflow.worker.facilities import Facilities
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 #: What all warm kernels have loaded, whatever their notebook imports: so one server does for all.
-PRELOAD = ("matplotlib.pyplot", "numpy", "pandas")
+PRELOAD = (
+    "matplotlib.pyplot",
+    "numpy",
+    "pandas",
+    "scipy.stats",
+    "sklearn.cluster",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+)
 #: Sets are walked through in the same order in every kernel.
 ENV = {"PYTHONHASHSEED": "0"}
+#: No attempt takes so long.
+TIMEOUT_S = 60.0
 #: Stages that run at a time.
 AT_ONCE = 2
 
@@ -169,7 +179,7 @@ class Workshop:
     ) -> Prepared:
         flow = FlowBuilder("flow", base_dir=folder)
         flow.notebook(
-            "book.ipynb", params, outputs=outputs, env=ENV, cells=worth is not None
+            "book.ipynb", params, outputs=outputs, env=ENV, cells=worth is not None, timeout=TIMEOUT_S
         )
         cells = CellsAsked(worth=worth)
         prepared = prepare(flow.draft, {}, kernels=None, cells=cells)

@@ -46,15 +46,22 @@ def analyze(cells: Sequence[CellText]) -> Analysis:
     cells
         The cells in order, with ascending numbers.
     """
-    return _Notebook(cells).followed()
+    kept: frozenset[tuple[int, str]] = frozenset()
+    while True:
+        notebook = _Notebook(cells, kept)
+        found = notebook.followed()
+        # Who may leave a variable as it was needs it only if somebody reads it afterwards.
+        if notebook.found_kept <= kept:
+            return found
+        kept |= notebook.found_kept
 
 
 class _Notebook:
     """One analysis."""
 
-    def __init__(self, cells: Sequence[CellText]) -> None:
+    def __init__(self, cells: Sequence[CellText], kept: frozenset[tuple[int, str]]) -> None:
         self._cells = cells
-        self._memory = Memory()
+        self._memory = Memory(kept)
         self._statements = Statements(self._memory)
         self._outside = Outside()
         self._wording = Wording({cell.number: cell for cell in cells})
@@ -64,6 +71,12 @@ class _Notebook:
         #: What the cells before set that each kernel repeats.
         self._settings: dict[int, tuple[str, Act]] = {}
         self._numbers_of_tag: dict[str, list[int]] = {}
+        self._replayed: set[int] = set()
+
+    @property
+    def found_kept(self) -> set[tuple[int, str]]:
+        """Variables that a cell may leave as they were, and that somebody reads afterwards."""
+        return self._memory.found_kept
 
     def followed(self) -> Analysis:
         facts: list[CellFacts] = []
@@ -101,7 +114,11 @@ class _Notebook:
         if _PARAMETERS & set(cell.tags):
             self._forget_parameters(page)
         self._obey(cell, said, page)
-        replayed = replayed and not page.barriers
+        # What each kernel repeats must need nothing that only one of them has.
+        needed = {source for source, _, _ in page.edges}
+        replayed = replayed and not page.barriers and needed <= self._replayed
+        if replayed:
+            self._replayed.add(cell.number)
         self._order(cell, page, replayed=replayed)
         return page, replayed
 
@@ -131,6 +148,7 @@ class _Notebook:
             self._memory.calls.clear()
             self._statements.calls.turn_to_next_cell()
             self._memory.globals.weak = 0
+            self._memory.globals.blocks.clear()
             act = Act(cell.number, "stops")
             page.stop("its calls are too entangled to be followed", act, "anything")
             self._memory.forget(tree)
@@ -266,6 +284,11 @@ class _Notebook:
             changes=tuple(region.serial for region in page.changed),
             stay=tuple(region.serial for region in page.stay),
             classes=tuple(region.serial for region in page.classes),
+            imports=tuple(
+                (name, value.dotted)
+                for name, value in bound.items()
+                if value is not None and value.dotted and names[name].replayed
+            ),
             everything=0 if anything is None else anything.serial,
         )
 

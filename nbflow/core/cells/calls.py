@@ -8,6 +8,7 @@ parameters that may be whatever came along, until nothing new is found.
 
 import ast
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from nbflow.core.cells.arguments import Arguments
@@ -66,11 +67,14 @@ class Calls:
         self._followed = 0
         #: While functions are run on anything: which, and where their parameters may lie.
         self._on_anything: dict[Function, Regions] | None = None
+        #: What functions that were run on anything in this cell have returned.
+        self._returned: dict[Function, Regions] = {}
 
     def turn_to_next_cell(self) -> None:
         """Begin to count anew."""
         self._followed = 0
         self._on_anything = None
+        self._returned.clear()
         self.library.turn_to_next_cell()
 
     # --- calls --------------------------------------------------------------------------------
@@ -120,8 +124,12 @@ class Calls:
             return joined(result, Value("", frozenset({self._memory.region(node)})))
         return result
 
-    def operate(self, values: Iterable[Value], node: ast.AST) -> None:
-        """Note that values are computed with, compared or shown: their classes may say how."""
+    def operate(self, values: Iterable[Value], node: ast.AST) -> Regions:
+        """Note that values are computed with, compared or shown: their classes may say how.
+
+        Returned is where what they answer may lie.
+        """
+        found = NOWHERE
         for value in values:
             if value.regions and value.type not in ("function", "class", "library"):
                 self._memory.spend(len(value.regions))
@@ -131,17 +139,24 @@ class Calls:
                     if each.name.startswith("_") and each.name != "__init__"
                 ]
                 if special:
-                    self.run_on_anything(special, value.regions, node)
+                    found |= self.run_on_anything(special, value.regions, node)
+        return found
 
-    def run_on_anything(self, functions: Iterable[Function], given: Regions, node: ast.AST) -> None:
-        """Note that functions may be called by somebody, with anything that lies in `given`."""
+    def run_on_anything(
+        self, functions: Iterable[Function], given: Regions, node: ast.AST
+    ) -> Regions:
+        """Note that functions may be called by somebody, with anything that lies in `given`.
+
+        Returned is where their results may lie.
+        """
+        functions = list(functions)
         if self._on_anything is not None:
             for each in functions:
                 known = self._on_anything.get(each, NOWHERE)
                 if not given <= known or each not in self._on_anything:
                     self._on_anything[each] = known | given
                     self._memory.changes += 1
-            return
+            return self._returned_by(functions)
         self._on_anything = dict.fromkeys(functions, given)
         try:
             before = -1
@@ -151,6 +166,12 @@ class Calls:
                     self._run_one_on_anything(function, self._on_anything[function], node)
         finally:
             self._on_anything = None
+        return self._returned_by(functions)
+
+    def _returned_by(self, functions: Iterable[Function]) -> Regions:
+        return frozenset(
+            region for each in functions for region in self._returned.get(each, NOWHERE)
+        )
 
     def close(self, frame: Frame) -> None:
         """Let the functions that a call has made hold what they can reach of its variables."""
@@ -252,7 +273,11 @@ class Calls:
                 names[name] = joined(names.get(name, default), default)
         else:
             names = {}
-        self._follow(function, names, Arguments((anything,)), node)
+        result = self._follow(function, names, Arguments((anything,)), node)
+        known = self._returned.get(function, NOWHERE)
+        if not result.regions <= known:
+            self._returned[function] = known | result.regions
+            self._memory.changes += 1
 
     def _instantiate(self, made: Class, callee: Value, args: Arguments, node: ast.AST) -> Value:
         memory = self._memory
@@ -312,26 +337,29 @@ class Calls:
         """Note a call of what is not known: any function that it may be is run on anything."""
         given = callee.regions | union(args.all())
         functions = list(functions_in(given))
-        self.run_on_anything(functions, given, node)
+        returned = self.run_on_anything(functions, given, node)
         if not functions:
             self.library.anything_outside(node)
-        return self.library.unknown(callee, args, node)
+        result = self.library.unknown(callee, args, node)
+        return replace(result, regions=result.regions | returned)
 
     def _may_be_ours(self, value: Value) -> bool:
         """Whether a value may be of a class of the notebook, or somebody else's."""
         return any(region.functions or region.foreign for region in reach(value.regions))
 
-    def _run_library_arguments(self, values: Iterable[Value], node: ast.AST) -> None:
-        """Run the functions that a library is given."""
+    def _run_library_arguments(self, values: Iterable[Value], node: ast.AST) -> Regions:
+        """Run the functions that a library is given, and return where their results may lie."""
         values = list(values)
+        found = NOWHERE
         functions: dict[Function, None] = {}
         for value in values:
             if value.type in ("list", "dict", "set", "tuple", "instance"):
-                self.operate([value], node)
+                found |= self.operate([value], node)
             else:
                 functions.update(dict.fromkeys(functions_in(value.regions)))
         if functions:
-            self.run_on_anything(functions, union(values), node)
+            found |= self.run_on_anything(functions, union(values), node)
+        return found
 
 
 def _with_first(first: Value, args: Arguments) -> Arguments:

@@ -144,10 +144,12 @@ class Expressions(Parts):
 
     def _computed(self, values: Sequence[Value], node: ast.AST, *, fresh: bool = False) -> Value:
         """Return what arithmetic with some values gives."""
-        self.calls.operate(values, node)
+        returned = self.calls.operate(values, node)
         types = {value.type for value in values}
         if types <= FIXED:
             return NUMBER
+        if returned:
+            values = [*values, Value("", returned)]
         for kind in ARITHMETIC:
             if kind in types:
                 return Value(kind, frozenset({self.memory.region(node)}))
@@ -194,7 +196,7 @@ class Expressions(Parts):
         if owner.type.startswith("setting:"):
             self.calls.library.touch_setting(owner.type.partition(":")[2], node, write=False)
             return NUMBER
-        self.calls.operate((owner, key), node)
+        returned = self.calls.operate((owner, key), node)
         self.memory.change((each for each in owner.regions if each.grows), node, "")
         constant = node.slice.value if isinstance(node.slice, ast.Constant) else None
         if (
@@ -203,7 +205,8 @@ class Expressions(Parts):
             and -len(owner.items) <= constant < len(owner.items)
         ):
             return owner.items[constant]
-        return self.part_of(owner, sliced=isinstance(node.slice, ast.Slice))
+        part = self.part_of(owner, sliced=isinstance(node.slice, ast.Slice))
+        return replace(part, regions=part.regions | returned) if returned else part
 
     # --- calls and functions ------------------------------------------------------------------
 

@@ -100,6 +100,8 @@ class Pieces(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Pieces that cannot leave their process: iterators, open files, a library's memory.
     classes
         Pieces that are classes of the notebook.
+    imports
+        Variables that stand for something imported at its end, and the full name of that.
     everything
         The piece of all that code that cannot be seen may have made; 0 if there is none yet.
     """
@@ -111,6 +113,7 @@ class Pieces(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     changes: tuple[int, ...] = ()
     stay: tuple[int, ...] = ()
     classes: tuple[int, ...] = ()
+    imports: tuple[tuple[str, str], ...] = ()
     everything: int = 0
 
 

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from nbflow.core.cells import paths
 from nbflow.core.cells.arguments import Arguments
@@ -34,8 +35,8 @@ _ANYTHING_OUTSIDE = (
     Touch("random", ""),
     Touch("setting", "", write=False),
 )
-#: ``(values, node)``: let the functions that these values carry be called.
-Runs = Callable[[Iterable[Value], ast.AST], None]
+#: ``(values, node)``: let the functions that these values carry be called; where results may lie.
+Runs = Callable[[Iterable[Value], ast.AST], Regions]
 
 
 class LibraryCalls:
@@ -76,11 +77,19 @@ class LibraryCalls:
         out: Sequence[str] = (),
     ) -> Value:
         """Note what one call does, and return its result."""
-        self._call_arguments(effect, receiver, args, node)
+        returned = self._call_arguments(effect, receiver, args, node)
         self._change(effect, receiver, args, node, out)
         file = self._touch(effect, receiver, args, node)
         self._stop(effect, node)
-        return self._result(effect, receiver, args, node, file)
+        result = self._result(effect, receiver, args, node, file)
+        if not (result.regions and returned):
+            return result
+        # The result may hold what functions have returned, or be that itself.
+        for region in result.regions & self._own(node) or result.regions:
+            self._memory.hold(region, returned, node)
+        if result.type in _PLAIN:
+            return result
+        return replace(result, regions=result.regions | returned)
 
     def unknown(self, receiver: Value | None, args: Arguments, node: ast.AST) -> Value:
         """Note a call of which nothing is known: it may change and keep all that it is given."""
@@ -109,11 +118,11 @@ class LibraryCalls:
 
     def _call_arguments(
         self, effect: Effect, receiver: Value | None, args: Arguments, node: ast.AST
-    ) -> None:
+    ) -> Regions:
         """Let functions among the arguments be called; those of libraries with what they do."""
         given = [*args.all(), *([receiver] if receiver is not None else [])]
-        if not (effect.stores or effect.result == "iterator"):
-            self._runs(given, node)
+        stored = effect.stores or effect.result == "iterator"
+        returned = NOWHERE if stored else self._runs(given, node)
         for value in given:
             known = function_effect(value.dotted) if value.type == "library" else PURE
             if known is None:
@@ -121,6 +130,7 @@ class LibraryCalls:
             elif known.touches or known.reads or known.writes or known.barrier:
                 self._touch(known, None, Arguments(), node)
                 self._stop(known, node)
+        return returned
 
     def _change(
         self,
@@ -161,7 +171,9 @@ class LibraryCalls:
             if region.stream or region.foreign:
                 self._memory.change((region,), node, "")
         if value.type in ("iterator", ""):
-            self._runs((value,), node)
+            returned = self._runs((value,), node)
+            for region in value.regions if returned else ():
+                self._memory.hold(region, returned, node)
 
     def _store(self, keeper: Value, args: Arguments, node: ast.AST) -> None:
         for region in keeper.regions:
@@ -237,6 +249,7 @@ class LibraryCalls:
         given = [*args.all(), *([receiver] if receiver is not None else [])]
         if effect.plots:
             drawn = {self._figures, self._memory.region(node)}
+            self._memory.keep_here(self._memory.region(node))
             regions = frozenset(drawn) | union(
                 args.keywords.get(key, NUMBER) for key in ("ax", "fig")
             )

@@ -7,7 +7,7 @@ given it another name since: all names of one piece of memory move together.
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from nbflow.core.cells.ledger import Page
 from nbflow.core.cells.values import (
@@ -35,8 +35,12 @@ class TooEntangled(Exception):
 class Memory:
     """All that is known of variables at one place of the notebook."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Collection[tuple[int, str]] = ()) -> None:
         self.globals = Frame("notebook")
+        #: Cells that may leave a variable as it was, where somebody reads it afterwards: they
+        #: hand it on, and so they need it. Found out by following the notebook once more.
+        self.kept = frozenset(kept)
+        self.found_kept: set[tuple[int, str]] = set()
         self.page = Page(-1)
         #: Counts what has changed: a loop is followed until that stands still.
         self.changes = 0
@@ -214,12 +218,25 @@ class Memory:
             if self.anything is not None:
                 self.page.needs.setdefault(name)
             return None
+        value = binding.value
+        if binding.fresh is not None and binding.fresh[1] in self.globals.blocks:
+            # Within the block that has bound it, it is nothing else.
+            value = binding.fresh[0]
+        else:
+            self._want_kept(name, binding)
         self._need(name, binding)
         act = self.act("reads", node)
         self.page.read(binding.made, act, name, replayed=binding.replayed)
-        if binding.value is not None and not binding.replayed:
-            self.read(binding.value.regions, node, name)
-        return binding.value
+        if value is not None and not binding.replayed:
+            self.read(value.regions, node, name)
+        return value
+
+    def _want_kept(self, name: str, binding: Binding) -> None:
+        """Note that somebody reads what cells may have left as it was."""
+        self.found_kept.update((cell, name) for cell in binding.maybe)
+
+    def _is_kept(self, name: str) -> bool:
+        return (self.page.cell, name) in self.kept
 
     def _need(self, name: str, binding: Binding) -> None:
         if any(cell != self.page.cell for cell in binding.made):
@@ -239,11 +256,17 @@ class Memory:
         """Let a name of a frame stand for a value; weakly, for what it stood for as well."""
         act = self.act(verb, node)
         old = frame.names.get(name)
+        maybe: frozenset[int] = frozenset()
+        fresh = None
         if (weak or frame.weak) and old is not None:
+            if frame.blocks and not weak:
+                fresh = (value, frame.blocks[-1])
             value = self._kept(frame, name, old, value, act)
             replayed = replayed and old.replayed
+            maybe = old.maybe | {self.page.cell}
         at_top = frame is self.globals
-        frame.names[name] = Binding(value, {self.page.cell: act}, replayed and at_top)
+        made = {self.page.cell: act}
+        frame.names[name] = Binding(value, made, replayed and at_top, maybe, fresh)
         if at_top:
             self.page.writes.setdefault(name, act)
             for region in value.regions:
@@ -257,6 +280,7 @@ class Memory:
         old = frame.names.get(name)
         if frame is self.globals:
             if old is not None:
+                self._want_kept(name, old)
                 self._need(name, old)
                 self.page.read(old.made, act, name, replayed=False)
             self.page.deletes.setdefault(name, act)
@@ -283,7 +307,7 @@ class Memory:
     ) -> Binding:
         act = self.act("may define", node)
         for old in (first, second):
-            if frame is self.globals and old is not None:
+            if frame is self.globals and old is not None and self._is_kept(name):
                 # What it was may stay, so this cell hands it on.
                 self._need(name, old)
                 self.page.read(old.made, act, name, replayed=old.replayed)
@@ -295,16 +319,20 @@ class Memory:
             value = joined(values[0], each)
         both = first is not None and second is not None
         replayed = both and all(it is not None and it.replayed for it in (first, second))
-        return Binding(value, {self.page.cell: act}, replayed)
+        maybe = frozenset({self.page.cell}).union(
+            *(it.maybe for it in (first, second) if it is not None)
+        )
+        return Binding(value, {self.page.cell: act}, replayed, maybe)
 
     def _kept(self, frame: Frame, name: str, old: Binding, value: Value, act: Act) -> Value:
-        if frame is self.globals:
+        is_kept = frame is self.globals and self._is_kept(name)
+        if is_kept:
             self._need(name, old)
             self.page.read(old.made, act, name, replayed=old.replayed)
         if old.value is None:
             return value
         both = joined(old.value, value)
-        if frame is self.globals and act.node is not None:
+        if is_kept and act.node is not None:
             self.read(old.value.regions, act.node, name)
         if both != old.value:
             self.changes += 1
@@ -317,6 +345,8 @@ class Memory:
         if self.page.pure:
             return
         self.page.traits["forgets"] = None
+        for name, binding in self.globals.names.items():
+            self._want_kept(name, binding)
         act = self.act("may change any variable", node)
         everything = self.anything
         if everything is None:

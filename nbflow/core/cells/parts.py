@@ -14,6 +14,7 @@ from nbflow.core.cells.values import (
     NUMBER,
     Class,
     Function,
+    Regions,
     Text,
     Value,
     any_of,
@@ -43,9 +44,9 @@ class Parts(Naming):
         if kind is None and known is not None and (name in known.methods or known.default):
             regions = owner.regions | inside(owner)
             return Value("method", regions, about=name, owner=owner, text=_path_part(owner, name))
-        if owner.type == "":
-            self._run_properties(owner, node)
         kinds = classes_of(owner) if name == "__class__" else NOWHERE
+        if owner.type == "":
+            kinds |= self._run_properties(owner, node)
         text = owner.text if owner.type == "Path" else None
         return Value(
             kind or "",
@@ -69,27 +70,26 @@ class Parts(Naming):
         self.memory.read(owner.regions, node, "")
         member = kind.member(name)
         if member is None:
-            if not kind.all_known() or kind.member("__getattr__"):
-                self._run_properties(owner, node)
             kinds = classes_of(owner) if name == "__class__" else NOWHERE
+            if not kind.all_known() or kind.member("__getattr__"):
+                kinds |= self._run_properties(owner, node)
             return Value("", owner.regions | inside(owner) | kinds)
         if isinstance(member.about, Function):
             if member.about.decorated:
                 given = owner.regions
-                self.calls.run_on_anything([member.about], given, node)
-                return Value("", given | inside(owner))
+                returned = self.calls.run_on_anything([member.about], given, node)
+                return Value("", given | inside(owner) | returned)
             bound = owner if owner.type == "instance" else None
             return replace(member, owner=bound, regions=member.regions | owner.regions)
         return Value("", member.regions | owner.regions | inside(owner))
 
-    def _run_properties(self, owner: Value, node: ast.AST) -> None:
+    def _run_properties(self, owner: Value, node: ast.AST) -> Regions:
         ours = [
             each
             for each in functions_in(owner.regions)
             if each.decorated or each.name == "__getattr__"
         ]
-        if ours:
-            self.calls.run_on_anything(ours, owner.regions, node)
+        return self.calls.run_on_anything(ours, owner.regions, node) if ours else NOWHERE
 
     def part_of(self, owner: Value, *, sliced: bool = False) -> Value:
         """Return an element of a value, nobody knows which, or a slice of it."""
@@ -105,11 +105,12 @@ class Parts(Naming):
     def each_of(self, value: Value, node: ast.AST) -> Value:
         """Return what going through a value brings, one after the other."""
         self.calls.library.use_up(value, node)
-        self.calls.operate((value,), node)
+        returned = self.calls.operate((value,), node)
         if value.type == "iterator":
             inner = inside(value)
-            return Value("", inner | inside(Value("", inner)))
-        return self.part_of(value)
+            return Value("", inner | inside(Value("", inner)) | returned)
+        part = self.part_of(value)
+        return replace(part, regions=part.regions | returned) if returned else part
 
     def store(self, owner: Value, value: Value, node: ast.AST, attribute: str = "") -> None:
         """Put a value into another one."""

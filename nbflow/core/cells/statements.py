@@ -272,7 +272,9 @@ class Statements:
     def _weakly(self, body: Callable[[], None]) -> None:
         frame = self.frame
         frame.weak += 1
+        frame.blocks.append(object())
         body()
+        frame.blocks.pop()
         frame.weak -= 1
 
     def _try(self, node: ast.Try | ast.TryStar) -> None:

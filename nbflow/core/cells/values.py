@@ -189,11 +189,18 @@ class Binding:
         The cells that bound it, the last of each.
     replayed
         Whether an import bound it, which every kernel repeats for itself.
+    maybe
+        Cells that have bound it where that may not have come to pass: it may be older than they.
+    fresh
+        What it was bound to last, and the block in which that was for certain; None if there is
+        no such block.
     """
 
     value: Value | None
     made: dict[int, Act]
     replayed: bool = False
+    maybe: frozenset[int] = frozenset()
+    fresh: tuple[Value, object] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -203,7 +210,8 @@ class Frame:
     `kind` is ``call``, ``class``, ``comprehension`` or ``notebook``.
     `made` has the functions that were defined in it. `weak` counts the constructs around the
     current statement that may not run at all, or many times; there, binding a name adds to
-    what it may stand for.
+    what it may stand for. Each time such a construct is followed, it is another of the `blocks`
+    around the current statement.
     """
 
     kind: Literal["call", "class", "comprehension", "notebook"]
@@ -211,6 +219,7 @@ class Frame:
     parent: "Frame | None" = None
     names: dict[str, Binding] = field(default_factory=dict)
     weak: int = 0
+    blocks: list[object] = field(default_factory=list)
     returned: list[Value] = field(default_factory=list)
     made: list[tuple[Region, Function]] = field(default_factory=list)
 

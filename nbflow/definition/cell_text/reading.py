@@ -5,11 +5,8 @@ from dataclasses import dataclass
 
 from nbflow.core.cells import Analysis, CellFacts, CellText, analyze
 from nbflow.definition.cell_text.transforming import cell_transformer, plain_python
-from nbflow.definition.code_cells import CodeCell
+from nbflow.definition.code_cells import CodeCell, running
 from nbflow.definition.notebook_file import Notebook
-
-#: The tag by which nbclient is told not to run a cell.
-_SKIPPED = "skip-execution"
 
 
 def cell_texts(cells: Iterable[CodeCell]) -> tuple[CellText, ...]:
@@ -48,11 +45,6 @@ def analyze_notebook(notebook: Notebook) -> Analysis:
         for number, cell in enumerate(running(notebook.cells), start=1)
     )
     return Analysis(cells, (), notebook.language or "")
-
-
-def running(cells: Iterable[CodeCell]) -> Iterable[CodeCell]:
-    """Yield the cells that are run, in order; the first has the number 1."""
-    return (cell for cell in cells if cell.source.strip() and _SKIPPED not in cell.tags)
 
 
 def _first_line(source: str) -> str:

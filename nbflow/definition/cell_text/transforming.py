@@ -12,7 +12,14 @@ from collections.abc import Callable
 import msgspec
 
 #: Cell magics whose body is Python of this kernel, and whether what it assigns stays.
-_PYTHON_BODIES = {"time": True, "capture": True, "prun": False, "timeit": False, "memit": False}
+_PYTHON_BODIES = {
+    "time": True,
+    "capture": True,
+    "nbflow_node": True,
+    "prun": False,
+    "timeit": False,
+    "memit": False,
+}
 #: Cell magics whose line is Python too: code that runs first.
 _WITH_SETUP = frozenset({"timeit"})
 _TIMED = frozenset({"time", "timeit", "prun", "memit"})

@@ -13,6 +13,12 @@ See `nbflow.core.stages` for what stages are, and why together they give the sam
 Importing this package loads no analysis: most flows have no stages.
 """
 
-from nbflow.definition.staged.asking import CellsAsked, Learn, LearnedCells, nothing_learned
+from nbflow.definition.staged.asking import (
+    NOTHING_ASKED,
+    CellsAsked,
+    Learn,
+    LearnedCells,
+    nothing_learned,
+)
 
-__all__ = ["CellsAsked", "Learn", "LearnedCells", "nothing_learned"]
+__all__ = ["NOTHING_ASKED", "CellsAsked", "Learn", "LearnedCells", "nothing_learned"]

@@ -19,6 +19,8 @@ class LearnedCells:
     seconds: Mapping[str, float] = field(default_factory=dict)
     #: What their text does not tell.
     lessons: Mapping[str, tuple[Lesson, ...]] = field(default_factory=dict)
+    #: All cells in order, as the newest run had them: by this a cell that was edited since is told.
+    order: tuple[str, ...] = ()
 
 
 #: From the path of a notebook to what is known of its cells.
@@ -46,9 +48,16 @@ class CellsAsked:
         as its cells are the same.
     worth
         Which cells are worth a kernel; by default how long they took says so.
+    slots
+        How many nodes run at once, if that is known.
     """
 
     asked: bool | None = None
     learn: Learn = nothing_learned
     earlier: FlowSpec | None = None
     worth: "Worth | None" = None
+    slots: int | None = None
+
+
+#: Nothing is asked of cells, and nothing is known of them.
+NOTHING_ASKED = CellsAsked()

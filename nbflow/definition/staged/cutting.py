@@ -16,8 +16,9 @@ from nbflow.core.spec import FlowSpec, NodeSpec, NotebookCode
 from nbflow.core.stage_results import VALUE
 from nbflow.core.stages import StageCell, StageSpec
 from nbflow.core.values import FromOutput, references
-from nbflow.definition.cell_text.reading import running
+from nbflow.definition.code_cells import running
 from nbflow.definition.notebook_file import Notebook
+from nbflow.definition.staged.asking import CellsAsked
 from nbflow.definition.staged.texts import Texts
 
 
@@ -44,7 +45,7 @@ class Piece:
 
 
 def new_pieces(
-    texts: Texts, params: Iterable[str], outputs: Iterable[str], worth: Worth | None = None
+    texts: Texts, params: Iterable[str], outputs: Iterable[str], cells: CellsAsked
 ) -> tuple[Piece, ...]:
     """Return the stages of a notebook; one or none means that its cells run in one kernel.
 
@@ -56,12 +57,12 @@ def new_pieces(
         The names that it gets from outside.
     outputs
         The names that are wanted of it.
-    worth
-        Which cells are worth a kernel; None for as long as they took.
+    cells
+        What says which of them are worth a kernel.
     """
-    analysis = analyze(texts.cells)
-    worth = worth or worth_of(texts.seconds, Costs())
-    staging = _without_twins(analysis, texts, frozenset(params), worth)
+    workers = {} if cells.slots is None else {"workers": cells.slots}
+    worth = cells.worth or worth_of(texts.seconds, Costs(), **workers)
+    staging = _without_twins(analyze(texts.cells), texts, frozenset(params), worth)
     if staging is None:
         return ()
     held: dict[int, list[str]] = {}

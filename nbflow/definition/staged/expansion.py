@@ -135,7 +135,7 @@ class _Expansion:
         learned = self._cells.learn(node.code.path) if pieces is None else LearnedCells()
         texts = texts_of(notebook, params, learned)
         if pieces is None:
-            pieces = new_pieces(texts, params, outputs, self._cells.worth)
+            pieces = new_pieces(texts, params, outputs, self._cells)
         if len(pieces) < 2:  # noqa: PLR2004 - one is the notebook itself
             return [node]
         return [

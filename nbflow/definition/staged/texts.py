@@ -9,6 +9,7 @@ What a run has taught of a cell is said by the tags with which an author could h
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 import msgspec
 
@@ -66,16 +67,34 @@ def texts_of(notebook: Notebook, params: Sequence[str], learned: LearnedCells) -
     }
     seconds: dict[int, float] = {}
     pinned: set[tuple[int, str]] = set()
+    before = _edited(learned.order, tuple(digests.values()))
     for place, cell in enumerate(cells):
         if cell.number not in digests:
             continue
-        known = learned.seconds.get(digests[cell.number], by_index[cell.index].seconds)
+        now = digests[cell.number]
+        known = learned.seconds.get(now, by_index[cell.index].seconds)
+        if known is None:
+            known = learned.seconds.get(before.get(now, ""))
         if known is not None:
             seconds[cell.number] = known
         lessons = learned.lessons.get(digests[cell.number], ())
         pinned.update((cell.number, it.name) for it in lessons if it.kind == "pinned")
         cells[place] = _taught(cell, lessons)
     return Texts(tuple(cells), seconds, frozenset(pinned), injected)
+
+
+def _edited(before: Sequence[str], now: Sequence[str]) -> dict[str, str]:
+    """Return which cell was which before somebody edited it: it may take as long as that did.
+
+    >>> _edited(["a", "b", "c"], ["a", "B", "c", "d"])
+    {'B': 'b'}
+    """
+    found: dict[str, str] = {}
+    blocks = SequenceMatcher(None, before, now, autojunk=False).get_opcodes() if before else ()
+    for kind, first, last, start, end in blocks:
+        if kind == "replace" and last - first == end - start:
+            found.update(zip(now[start:end], before[first:last], strict=True))
+    return found
 
 
 def _inject(cells: list[CellText], notebook: Notebook, params: Sequence[str]) -> int:

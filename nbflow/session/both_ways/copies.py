@@ -91,8 +91,13 @@ class Workplace:
         if not self.uncopied:
             if self.folder.exists():
                 shutil.rmtree(self.folder)
-            shutil.copytree(self.original, self.folder, symlinks=True, ignore=_ignored)
+            shutil.copytree(self.original, self.folder, symlinks=True, ignore=self._ignored)
         return Seen.of(self.folder)
+
+    def _ignored(self, folder: str, names: list[str]) -> list[str]:
+        # The copies, too, may lie in the original: temporary files can be anywhere.
+        mine = self.home.parent
+        return [it for it in names if it in _IGNORED or Path(folder, it).resolve() == mine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ def workplace(asked: Asked) -> Iterator[Workplace]:
         If there is no such notebook.
     """
     load_notebook(asked.notebook, flow_class=FlowBuilder)
-    root = Path(tempfile.mkdtemp(prefix="nbflow-both-", dir=asked.scratch))
+    root = Path(tempfile.mkdtemp(prefix="nbflow-both-", dir=asked.scratch)).resolve()
     try:
         notebook = Path(asked.notebook.path).absolute()
         original = notebook.parent
@@ -176,10 +181,6 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     except PermissionError:
         # What may not be listed is not there for the notebook's relative paths, either.
         return []
-
-
-def _ignored(_folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if name in _IGNORED]
 
 
 def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:

@@ -1,26 +1,22 @@
-"""Which cells are to be stages, and which stages go first: whatever is chosen, the answer is one.
-
-What cells are worth depends on how long they take. So a choice is made by pretending: where every
-cell takes an hour, whatever can run by itself does; where only some do, these do.
-"""
+"""Which cells are to be stages, and which of them go first. The answer is always the same."""
 
 import dataclasses
-import hashlib
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import msgspec
 
+from nbflow.core.cells.staging import ALWAYS, Worth
 from nbflow.core.spec import FlowSpec, NodeSpec
 from nbflow.definition.preparation import Prepared
-from nbflow.definition.staged import CellsAsked, LearnedCells
+from nbflow.definition.staged import CellsAsked
 from nbflow.session.flow import Flow
 
 _FORM = re.compile(r"(?P<kind>worth|all)|random:(?P<seed>\d+)")
-#: What a cell is said to take that shall be a stage: far more than any kernel costs.
-_LONG_S = 3600.0
+#: Cells for which chance decides whether they begin a stage, and how often they do.
+_CELLS, _HEADS = 10_000, 0.5
 #: Priorities of stages are in this range around that of their notebook.
 _SPREAD = 50
 
@@ -71,12 +67,16 @@ class Schedule(msgspec.Struct, frozen=True):
         nodes = tuple(_prior(node, rank.get(node.name), len(stages)) for node in spec.nodes)
         return msgspec.structs.replace(spec, nodes=nodes)
 
-    def pretended(self, digest: str) -> float:
-        """Return how long the cell of that digest is said to take."""
-        if self.kind == "all":
-            return _LONG_S
-        mark = hashlib.sha256(f"{self.seed} {digest}".encode()).digest()
-        return _LONG_S if mark[0] % 2 else 0.0
+    @property
+    def worth(self) -> Worth | None:
+        """Which cells are worth a kernel; None leaves it to how long they take."""
+        match self.kind:
+            case "worth":
+                return None
+            case "all":
+                return ALWAYS
+        chance = random.Random(self.seed)
+        return Worth(heads=frozenset(n for n in range(_CELLS) if chance.random() < _HEADS))
 
 
 class ScheduledFlow(Flow):
@@ -89,28 +89,10 @@ class ScheduledFlow(Flow):
         schedule = self.schedule
         if schedule is None:
             return super().prepare(given, **options)
-        if schedule.kind != "worth":
-            asked = options.get("cells") or CellsAsked()
-            learned = LearnedCells(seconds=_Pretended(schedule))
-            options["cells"] = dataclasses.replace(asked, learn=lambda _path: learned)
+        asked = options.get("cells") or CellsAsked()
+        options["cells"] = dataclasses.replace(asked, worth=schedule.worth)
         prepared = super().prepare(given, **options)
         return dataclasses.replace(prepared, spec=schedule.ordered(prepared.spec))
-
-
-class _Pretended(Mapping[str, float]):
-    """How long cells are said to take, by digest: something for every digest there is."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        self._schedule = schedule
-
-    def __getitem__(self, digest: str) -> float:
-        return self._schedule.pretended(digest)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
 
 
 def _prior(node: NodeSpec, rank: int | None, count: int) -> NodeSpec:

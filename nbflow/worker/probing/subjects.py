@@ -14,7 +14,7 @@ import psutil
 from nbflow.core.stacks import Stack
 from nbflow.core.usage import Doing, Usage
 from nbflow.worker.probing.doing import ThreadWatch
-from nbflow.worker.probing.files import KeptFiles
+from nbflow.worker.probing.files import KeptFiles, read
 from nbflow.worker.probing.gpus import Gpus
 from nbflow.worker.probing.processes import Denied, Look, Moment, Totals, Tree
 from nbflow.worker.probing.silence import Silence
@@ -24,6 +24,8 @@ from nbflow.worker.probing.targets import UNREADABLE
 
 #: A sample of less than this many seconds would say nothing of rates.
 _SHORTEST_S = 0.2
+#: Share of the time for which a thread that is busy has at least wanted a processor.
+_BUSY = 0.25
 
 
 class Round(Protocol):
@@ -153,6 +155,8 @@ class ThreadSubject:
         self._thread = thread
         self._watch = ThreadWatch(os.getpid(), thread, self.denied)
         self._rates = _Rates(tally)
+        #: When it was last looked at, and for how long it had wanted a processor by then.
+        self._wanted: tuple[float, float] | None = None
 
     @property
     def members(self) -> tuple[int, ...]:
@@ -161,14 +165,27 @@ class ThreadSubject:
 
     def look(self, round_: Round) -> Usage | None:
         """Return a sample, if it is time for one; its memory is that of the whole worker."""
+        now = round_.moment.now
         try:
             look = Look.at(f"/proc/self/task/{self._thread}")
         except UNREADABLE:
             return None
-        now = round_.moment.now
         doing = self._watch.look(look.state, look.cpu_s, now)
+        if self._is_busy(now) and doing.call == "futex":
+            # The interpreter's lock, which others have now and then: foremost who looks here.
+            doing = Doing(state="running")
         totals = Totals(cpu_s=look.cpu_s, memory_bytes=look.memory_bytes, threads=1, processes=1)
         return self._rates.sample(round_, Latest(totals), doing, ())
+
+    def _is_busy(self, now: float) -> bool:
+        """Whether it has wanted a processor for a good part of the time since the last look."""
+        try:
+            ran_ns, waited_ns, _ = read(b"/proc/self/task/%d/schedstat" % self._thread).split()
+        except OSError:
+            return False  # It has ended, or the system does not tell.
+        wanted_s = (int(ran_ns) + int(waited_ns)) / 1e9
+        before, self._wanted = self._wanted, (now, wanted_s)
+        return before is not None and wanted_s - before[1] >= _BUSY * (now - before[0])
 
     def last_look(self, round_: Round) -> None:
         """Nothing: the function itself has told what it has used."""

@@ -13,9 +13,6 @@ DEPENDS = [
     ("deleted before", ["x = 1", "del x", "x"], 2, "data", "which cell 2 deletes"),
     ("deletion reads", ["x = 1", "del x"], 1, "data", "deletes `x`"),
     ("may define", ["x = 1\nc = 0", "if c:\n    x = 2", "x"], 2, "data", "may bind"),
-    ("keeps the old", ["x = 1\nc = 0", "if c:\n    x = 2"], 1, "data", "`x`"),
-    ("loop may not run", ["x = 1\nn = []", "for i in n:\n    x = 2"], 1, "data", "`x`"),
-    ("try may stop", ["x = 1", "try:\n    x = int('a')\nexcept ValueError:\n    pass"], 1, "data", "`x`"),
     ("method mutates", ["x = []", "x.append(1)", "x"], 2, "data", "changed by `x.append(1)` in line 1"),
     ("item assigned", ["x = {}", "x['a'] = 1", "x"], 2, "data", "changed by `x['a'] = 1`"),
     ("item deleted", ["x = [1]", "del x[0]", "x"], 2, "data", "`del x[0]`"),
@@ -139,11 +136,9 @@ DEPENDS = [
     ("unknown function changes", ["import zoo\nx = []", "zoo.f(x)", "x"], 2, "data", "`zoo.f(x)`"),
     ("printed into", ["import io\nf = io.StringIO()", "print('a', file=f)", "f.getvalue()"], 2, "data", "`f`"),
     ("redirected", ["import io, contextlib\nf = io.StringIO()", "with contextlib.redirect_stdout(f):\n    print('a')", "f.getvalue()"], 2, "data", "`f`"),
-    ("suppressed", ["import contextlib\nx = 1", "with contextlib.suppress(ValueError):\n    x = int('a')"], 1, "data", "`x`"),
     ("abs of an array", ["import numpy as np\na = np.ones(2)", "b = abs(a)", "b[0] = 2", "b"], 3, "data", "`b`"),
     ("sum of lists", ["a = [[1], [2]]", "b = sum([a, a], [])", "b[0].append(3)", "a"], 3, "data", "`b[0].append(3)`"),
     ("may fail", ["x = 1", ("1 / 0\nx = 2", ["raises-exception"]), "x"], 2, "data", "`x`"),
-    ("may fail, keeps", ["x = 1", ("1 / 0\nx = 2", ["raises-exception"])], 1, "data", "`x`"),
     ("syntax error", ["x = 1", "x ="], 1, "order", "not valid Python"),
     ("after a syntax error", ["x =", "1"], 1, "order", "not valid Python"),
     ("setting beside work", ["import warnings", "warnings.simplefilter('ignore')\ny = 1", "1"], 2, "order", "sets warnings beside other work"),
@@ -191,7 +186,18 @@ DOES_NOT = [
     ("sum of numbers", ["x = [1, 2]", "n = sum(x)\nn += 1", "x"], 2),
     ("logging", ["import logging\nlog = logging.getLogger()", "log.info('a')", "1"], 2),
     ("declared pure", ["import zoo\nx = []", ("zoo.look(x)", ["nbflow:pure"]), "x"], 2),
+    ("loop variable", ["for i in range(3):\n    print(i)", "for i in range(3):\n    print(i)"], 1),
+    ("within a try", ["x = 1", "try:\n    x = int('a')\n    print(x)\nexcept ValueError:\n    pass"], 1),
     ("declared path", ["open('a', 'w')", ("open(str(id), 'w')", ["nbflow:writes=b.txt"])], 1),
+]  # fmt: skip
+
+#: A cell that may leave a variable as the first one has bound it.
+KEPT = [
+    ("keeps the old", ["x = 1\nc = 0", "if c:\n    x = 2"]),
+    ("loop may not run", ["x = 1\nn = []", "for i in n:\n    x = 2"]),
+    ("try may stop", ["x = 1", "try:\n    x = int('a')\nexcept ValueError:\n    pass"]),
+    ("suppressed", ["import contextlib\nx = 1", "with contextlib.suppress(ValueError):\n    x = int('a')"]),
+    ("may fail, keeps", ["x = 1", ("1 / 0\nx = 2", ["raises-exception"])]),
 ]  # fmt: skip
 
 
@@ -212,3 +218,15 @@ def test_a_trap_makes_an_edge(analysed, what, cells, source, kind, words):
 def test_nobody_waits_without_need(analysed, what, cells, source):
     found = analysed(*cells).between(source, len(cells))
     assert [each.why for each in found if each.kind != "replay"] == []
+
+
+@pytest.mark.parametrize(("what", "cells"), KEPT, ids=_ids(KEPT))
+def test_what_may_stay_is_handed_on_to_who_reads_it(analysed, what, cells):
+    analysis = analysed(*cells, "x")
+    assert [each.name for each in analysis.between(1, 2) if "keeps" in each.why] == ["x"]
+    assert [each.name for each in analysis.between(2, 3) if each.kind == "data"] == ["x"]
+
+
+@pytest.mark.parametrize(("what", "cells"), KEPT, ids=_ids(KEPT))
+def test_nobody_hands_on_what_nobody_reads(analysed, what, cells):
+    assert "x" not in {each.name for each in analysed(*cells).between(1, 2)}

@@ -16,7 +16,7 @@ LINE_MAGICS = MappingProxyType(
         (sets("working directory"), "cd pushd popd"),
         (_SHELL, "pip conda mamba uv system sx sc ls ll mkdir rm cp mv cat man rmdir"),
         (Effect(touches=(Touch("setting", "working directory", write=False),)), "pwd"),
-        (Effect(), "lsmagic magic quickref pinfo pinfo2 pdoc psource pfile page"),
+        (Effect(), "nbflow lsmagic magic quickref pinfo pinfo2 pdoc psource pfile page"),
     )
 )
 CELL_MAGICS = MappingProxyType(

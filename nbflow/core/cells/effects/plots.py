@@ -116,6 +116,7 @@ _PLOT = Type(
     ),
     default=Effect(returns="plot", result="view", mutates=(SELF,)),
     out=("ax", "cax", "fig"),
+    pinned="a figure stays where it is drawn",
 )
 _IMAGE = Type(
     name="image",

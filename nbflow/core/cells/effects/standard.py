@@ -147,7 +147,7 @@ STANDARD = (
         module="collections",
         functions=table(
             (Effect(returns="dict", result="elements", iterates=True), "Counter OrderedDict"),
-            (Effect(returns="dict", result="holder"), "ChainMap"),
+            (Effect(returns="dict", result="view"), "ChainMap"),
             (Effect(returns="dict", result="holder", grows=True), "defaultdict"),
             (Effect(returns="list", result="elements", iterates=True), "deque"),
             (PURE, "namedtuple"),
@@ -259,7 +259,13 @@ STANDARD = (
         functions=table((PURE, "getlocale format_string currency")),
         default=sets("locale"),
     ),
-    Library(module="gc", functions=table((PURE, "collect enable disable isenabled freeze"))),
+    Library(
+        module="gc",
+        functions=table(
+            (PURE, "collect isenabled"),
+            (sets("garbage collection"), "enable disable freeze unfreeze set_threshold"),
+        ),
+    ),
     Library(
         module="os",
         functions=table(
@@ -437,7 +443,10 @@ STANDARD = (
     Library(module="atexit", default=sets("exit handlers")),
     Library(module="urllib.request", default=_NETWORK),
     Library(module="urllib.parse", default=PURE),
-    Library(module="socket", default=_NETWORK),
+    Library(
+        module="socket",
+        default=Effect(touches=(Touch("world", "the network"),), pinned="it is a socket"),
+    ),
     Library(module="http.client", default=_NETWORK),
     Library(module="requests", default=_NETWORK),
 )

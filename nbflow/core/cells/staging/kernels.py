@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 from nbflow.core.cells.staging.versions import Versions
 
 
+#: Stands for variables of which nothing is known but that some code may have made them.
+_REST = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A variable that a stage takes, in which version, right before which cell."""
@@ -104,9 +108,12 @@ class Kernels:
         runs = sorted({*own, *(cell for cell in self._replayed if cell < end)})
         course = _Course()
         previous = -1
-        for cell in runs:
-            self._hide(course, previous, cell)
-            misfit = self._take(course, cell, ours) if cell in ours else None
+        for at, cell in enumerate(runs):
+            # A kernel that has run all cells before has all as it is.
+            misfit = None
+            if at != cell:
+                self._hide(course, previous, cell)
+                misfit = self._take(course, cell, ours) if cell in ours else None
             if misfit is not None:
                 return misfit
             self._run(course, cell)
@@ -120,7 +127,7 @@ class Kernels:
         old: set[str] = set()
         for other in range(previous + 1, cell):
             if versions.touches_all[other]:
-                old |= {name for name in course.has if name.isidentifier()}
+                old |= {name for name in course.has if name.isidentifier() or name == _REST}
             old |= course.has.keys() & versions.touched[other]
         for name in old:
             del course.has[name]
@@ -144,7 +151,12 @@ class Kernels:
         versions = self._versions
         if versions.touches_all[cell]:
             course.has.update((name, cell) for name in course.has if name.isidentifier())
+            course.has[_REST] = cell
         course.has.update(dict.fromkeys(versions.touched[cell], cell))
+        for name in versions.imported_again[cell]:
+            version = versions.before(cell, name)
+            if version is not None:
+                course.has[name] = version
         for name in versions.gone_after(cell):
             course.has.pop(name, None)
 
@@ -210,7 +222,8 @@ class Giving:
         return None
 
     def _fits(self, stage: int, taken: Taken) -> bool:
-        return self._kernels[stage].ends_with.get(taken.name) == taken.version
+        has = self._kernels[stage].ends_with
+        return has.get(taken.name, has.get(_REST)) == taken.version
 
     def _misfits(self, group: Sequence[Taken]) -> list[Misfit]:
         homes = {self._home[each.version] for each in group}
@@ -220,6 +233,6 @@ class Giving:
         own = self._kernels[homes.pop()].own
         for each in group:
             if not self._fits(self._home[each.version], each):
-                apart = self._versions.next_touch(each.name, each.version, own)
+                apart = self._versions.next_without(each.name, each.version, own)
                 found.append(Misfit(apart, (each.version, each.cell)))
         return found

@@ -96,7 +96,7 @@ class Units:
     def _join_what_stays(self, analysis: Analysis) -> None:
         versions = self._versions
         for place in self.working:
-            for name, version in versions.needs(place):
+            for name, version in versions.sources(place):
                 if version in self._root and versions.stays(name, version, place):
                     self._join((version, place))
         for ends in self._hidden_dependences(analysis):
@@ -114,10 +114,10 @@ class Units:
         """Yield cells that share what is no variable, as the memory of a library."""
         numbers = {cell.number: at for at, cell in enumerate(self._cells)}
         for each in analysis.dependences:
-            if each.kind == "data" and each.name not in self._versions.names:
-                ends = (numbers[each.source], numbers[each.target])
-                if all(end in self._root for end in ends):
-                    yield ends
+            ends = (numbers[each.source], numbers[each.target])
+            known = each.name in self._versions.names or each.name in self._cells[ends[1]].needs
+            if each.kind == "data" and not known and all(end in self._root for end in ends):
+                yield ends
 
     def _close(self) -> None:
         """Join what waits for each other, and what lies on both sides of a cell with effects."""
@@ -148,7 +148,7 @@ class Units:
             for cell in (target,) if target in waits else self._from(target):
                 waits[cell].add(source)
         for cell in self.working:
-            versions = (version for _, version in self._versions.needs(cell))
+            versions = (version for _, version in self._versions.sources(cell))
             waits[cell].update(version for version in versions if version in waits)
         self._add_effects(waits)
         return waits

@@ -37,6 +37,9 @@ class Versions:
         self.changed: list[frozenset[str]] = []
         #: Of each cell: whether it may touch all variables.
         self.touches_all: list[bool] = []
+        #: Of each cell: variables that it imports again, as they are.
+        self.imported_again: list[frozenset[str]] = []
+        self._imports: dict[str, str] = {}
         self._needs: list[frozenset[str]] = []
         self._gone = [frozenset(cell.pieces.gone) for cell in cells]
         self._touchers: dict[str, list[int]] = {}
@@ -63,14 +66,10 @@ class Versions:
             version = max(version, _last(self._touching_all, cell))
         return None if version < 0 or name in self._gone[version] else version
 
-    def next_touch(self, name: str, cell: int, among: Collection[int]) -> int | None:
-        """Return the first of some cells after a cell that touches a variable."""
-        later = sorted(other for other in among if other > cell)
-        return next((each for each in later if self.touches(each, name)), None)
-
-    def touches(self, cell: int, name: str) -> bool:
-        """Whether a cell makes a new version of a variable."""
-        return name in self.touched[cell] or (self.touches_all[cell] and name.isidentifier())
+    def next_without(self, name: str, version: int, among: Collection[int]) -> int | None:
+        """Return the first of some cells at whose end a variable has another version."""
+        later = sorted(other for other in among if other > version)
+        return next((each for each in later if self.before(each + 1, name) != version), None)
 
     def needs(self, cell: int) -> Iterator[tuple[str, int]]:
         """Yield the variables that must be as in a run from top to bottom, and their versions."""
@@ -79,6 +78,19 @@ class Versions:
             known = (name for name, by in self._touchers.items() if by[0] < cell)
             names = {*names, *(name for name in known if name.isidentifier())}
         for name in sorted(names):
+            version = self.before(cell, name)
+            if version is not None:
+                yield name, version
+
+    def sources(self, cell: int) -> Iterator[tuple[str, int]]:
+        """Yield as `needs` does; one without a name stands for all variables of one version."""
+        last = _last(self._touching_all, cell)
+        if not (self.touches_all[cell] and last >= 0):
+            yield from self.needs(cell)
+            return
+        yield "", last
+        since = {name for each in range(last + 1, cell) for name in self.touched[each]}
+        for name in sorted(since | self._needs[cell]):
             version = self.before(cell, name)
             if version is not None:
                 yield name, version
@@ -125,13 +137,30 @@ class Versions:
         draws, begins = self._generators(cell)
         names = {*(use.name for use in cell.writes), *(use.name for use in cell.deletes)}
         self.changed.append(changed)
-        self.touched.append(frozenset({*names, *changed, *draws, *begins}))
+        again = self._again(place, changed) & names
+        self.touched.append(frozenset({*names, *changed, *draws, *begins} - again))
+        self.imported_again.append(frozenset(again))
         self.touches_all.append("forgets" in cell.traits or changes_all)
+        if self.touches_all[place]:
+            self._imports.clear()
+        self._imports = {
+            name: what
+            for name, what in (self._imports | dict(pieces.imports)).items()
+            if name not in self.touched[place] or name in dict(pieces.imports)
+        }
         self._needs.append(frozenset({*cell.needs, *needed, *draws}))
         for name in self.touched[place]:
             self._touchers.setdefault(name, []).append(place)
         if self.touches_all[place]:
             self._touching_all.append(place)
+
+    def _again(self, place: int, changed: Collection[str]) -> set[str]:
+        """Return what a cell imports that stands for the same already, so that nothing is new."""
+        return {
+            name
+            for name, what in self.cells[place].pieces.imports
+            if self._imports.get(name) == what and name not in changed
+        }
 
     def _bind(
         self, place: int, binds: Iterable[tuple[str, tuple[int, ...]]], gone: Iterable[str]

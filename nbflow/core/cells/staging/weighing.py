@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 #: How long a cell takes of which nothing is known, in seconds.
-DEFAULT_S = 0.01
+DEFAULT_S = 0.001
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
