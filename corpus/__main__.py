@@ -78,7 +78,7 @@ def corpus(notebooks: Sequence[tuple[str, Path]], wanted: Wanted, jobs: int) -> 
             n_workers=1,
             threads_per_worker=_AT_ONCE * jobs,
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
         ) as cluster,
         ThreadPoolExecutor(jobs) as executor,
     ):

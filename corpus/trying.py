@@ -123,11 +123,10 @@ def failure_of(way: Way) -> str:
 
 def _compared(name: str, verified: Verified) -> Found:
     ways = verified.found
-    first = next((each for them in verified.differences.values() for each in them), None)
     return Found(
         notebook=name,
         verdict="equal" if verified.is_equal else "different",
-        why="" if first is None else _told(first),
+        why=_first_difference(verified),
         conflicts=tuple(conflict for way in ways for conflict in way.conflicts),
         excused=sum(len(them) for them in verified.excused.values()),
         stages=statistics.median(len(way.stages) or 1 for way in ways),
@@ -136,6 +135,14 @@ def _compared(name: str, verified: Verified) -> Found:
         by_cells_s=statistics.median(way.elapsed_s for way in ways),
         cells=verified.cells,
     )
+
+
+def _first_difference(verified: Verified) -> str:
+    for way in verified.found:
+        for difference in verified.differences[way.name]:
+            ended = f" ({way.reason})" if way.outcome != verified.expected.outcome else ""
+            return f"{way.name}: {_told(difference)}{ended}"
+    return ""
 
 
 def _told(difference: Difference) -> str:

@@ -202,4 +202,25 @@ def resolve_params(run: Run, node: str) -> dict[str, Value]:
         return outputs[reference.output]
 
     bindings = run.graph.nodes[node].params
-    return {name: resolve(binding, run.params, output) for name, binding in bindings.items()}
+    return {
+        name: resolve(binding, run.params, output)
+        for name, binding in bindings.items()
+        if not (isinstance(binding, FromOutput) and _is_unbound(run, node, binding))
+    }
+
+
+def _is_unbound(run: Run, node: str, reference: FromOutput) -> bool:
+    """Whether a stage would take a variable that does not exist after another has succeeded.
+
+    Its cells bind it only sometimes, or it has been deleted. Who does not find it in a run from top
+    to bottom does not find it here.
+    """
+    giver = run.graph.nodes[reference.node]
+    return (
+        run.graph.nodes[node].is_stage
+        and isinstance(giver.code, NotebookCode)
+        and giver.code.stage is not None
+        and reference.output not in giver.code.stage.optional
+        and run[reference.node].has_result
+        and reference.output not in run[reference.node].outputs
+    )

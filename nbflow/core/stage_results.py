@@ -59,8 +59,10 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     Parameters
     ----------
     places
-        For each cell of the stage's notebook, its place in the whole one; None if it is only
-        repeated, `INJECTED` for the one that injects parameters.
+        For each cell of the stage's notebook, its place in the whole one; `INJECTED` for the one
+        that injects parameters.
+    repeated
+        Indices of cells, in the stage's notebook, whose results another stage keeps.
     read_files, written_files
         Absolute paths, as far as they could be seen.
     shared
@@ -77,7 +79,8 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         Files as they were before the stage wrote them: path and artifact, None if there was none.
     """
 
-    places: tuple[int | None, ...] = ()
+    places: tuple[int, ...] = ()
+    repeated: tuple[int, ...] = ()
     read_files: tuple[str, ...] = ()
     written_files: tuple[str, ...] = ()
     shared: tuple[tuple[str, str], ...] = ()

@@ -24,6 +24,7 @@ The kernel of a stage (some cells of a notebook) is sent others besides: `STAGE_
 
 ================  =============================================================
 ``parcels``       a file with variables, whose arrays lie in memory as they are
+``sources``       the cells that functions come from
 ``carrying``      functions and classes that are the same by whichever way they come
 ``sharing``       which variables have to travel together
 ``giving``        write variables, and look whether a copy is the same
@@ -60,6 +61,7 @@ STAGE_MODULES = (
     "settings",
     "files",
     "parcels",
+    "sources",
     "carrying",
     "sharing",
     "giving",

@@ -6,7 +6,6 @@ kernels, by which a kernel knows it again. The first to arrive stays; whether th
 are the same is looked at (`Tracks.check`), since otherwise nobody could say which one to take.
 """
 
-import linecache
 import enum
 import pickle
 import sys
@@ -15,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 
 from cloudpickle import cloudpickle as tracking
 
@@ -24,6 +23,7 @@ from nbflow.guest_namespace.moving import Mover, Settler, make_array, make_funct
 from nbflow.guest_namespace.parcels import LARGE_BYTES, Parcel, open_parcel, write_parcel
 from nbflow.guest_namespace.rules import Unmovable
 from nbflow.guest_namespace.sameness import Different, Sameness
+from nbflow.guest_namespace.sources import Sources, show_sources, unpacked_code
 
 _FUNCTION_FIELDS = (
     "__qualname__",
@@ -52,7 +52,6 @@ class Tracks:
         self._settled: weakref.WeakSet[Any] = weakref.WeakSet()
         #: What has come once more, and what it would have been.
         self._again: list[tuple[Any, Any]] = []
-        self._texts: dict[str, CellText | None] = {}
 
     def number(self, function: types.FunctionType) -> str:
         """Return the number of a function, a new one if it has none."""
@@ -82,12 +81,6 @@ class Tracks:
         """Return the function of that number, if it is here."""
         return self._functions.get(number)
 
-    def text(self, file: str) -> "CellText | None":
-        """Return the text of the cell that is the file of some code; None if it is none."""
-        if file not in self._texts:
-            self._texts[file] = _text_of_cell(file)
-        return self._texts[file]
-
     def is_first(self, thing: Any, state: Any) -> bool:
         """Whether `thing` has just come into being, and is to be given its state."""
         if thing in self._settled:
@@ -103,7 +96,7 @@ class Tracks:
             return
         places = module_values()
         # What is known by its number is one and the same, and is looked at by itself.
-        known = {**places, **dict.fromkeys(map(id, self._settled))}
+        known: dict[int, Any] = {**places, **dict.fromkeys(map(id, self._settled))}
         for thing, state in again:
             now = _state_of(thing)
             try:
@@ -208,6 +201,8 @@ class Carrier(Mover):
     ) -> None:
         super().__init__(file, namespace, places, tables, trial=trial, names=names, aside=aside)
         self._tracks = tracks
+        #: Of the functions that were written.
+        self.sources = Sources()
 
     def reducer_override(self, thing: Any) -> Any:
         """Return how `thing` is made again."""
@@ -223,10 +218,9 @@ class Carrier(Mover):
         made = super()._function(thing)
         if made is NotImplemented:
             return made
-        number = self._tracks.number(thing)
-        text = self._tracks.text(thing.__code__.co_filename)
-        state = (self._tracks, _function_state(thing))
-        arguments = (self._tracks, number, text, *made[1])
+        code = self.sources.packed(thing.__code__)
+        state = (self._tracks, _function_state(thing, code))
+        arguments = (self._tracks, self._tracks.number(thing), code, *made[1][1:])
         return make_tracked, arguments, state, None, None, settle_function
 
     def _maker(self, thing: Any) -> Callable[..., Any]:
@@ -248,14 +242,14 @@ class Receiver(Settler):
 _SET_CLASS = tracking._class_setstate  # noqa: SLF001 - there is no other way
 
 
-def _function_state(thing: types.FunctionType) -> tuple[Any, ...]:
+def _function_state(thing: types.FunctionType, code: types.CodeType) -> tuple[Any, ...]:
     named = {name: getattr(thing, name) for name in _FUNCTION_FIELDS}
-    return dict(vars(thing)), named, thing.__closure__, thing.__code__
+    return dict(vars(thing)), named, thing.__closure__, code
 
 
 def _state_of(thing: Any) -> tuple[Any, ...]:
     if isinstance(thing, types.FunctionType):
-        return _function_state(thing)
+        return _function_state(thing, thing.__code__)
     reduced = tracking._dynamic_class_reduce(thing)  # noqa: SLF001 - as above
     return _without_caches(reduced[2])
 
@@ -272,7 +266,6 @@ _CACHES = frozenset({"__slotnames__", "__annotations_cache__"})
 def make_tracked(
     tracks: Tracks,
     number: str,
-    text: "CellText | None",
     code: types.CodeType,
     namespace: dict[str, Any],
     name: str,
@@ -282,35 +275,7 @@ def make_tracked(
     known = tracks.known(number)
     if known is not None:
         return known
-    if text is not None:
-        _show_cell(*text)
-    return tracks.enter(number, make_function(code, namespace, name, closure))
-
-
-#: File name, number and text of a cell.
-CellText: TypeAlias = tuple[str, int, str]
-
-
-def _text_of_cell(file: str) -> CellText | None:
-    shell = _shell()
-    known = linecache.cache.get(file)
-    if shell is None or known is None or len(known) == 1:
-        return None
-    number = shell.compile._filename_map.get(file)  # noqa: SLF001 - so do tracebacks
-    return None if number is None else (file, number, "".join(known[2]))
-
-
-def _show_cell(file: str, number: int, text: str) -> None:
-    """Let tracebacks and warnings show the text of a cell that another kernel has run."""
-    shell = _shell()
-    if shell is not None:
-        linecache.cache.setdefault(file, (len(text), None, text.splitlines(keepends=True), file))
-        shell.compile._filename_map.setdefault(file, number)  # noqa: SLF001 - as above
-
-
-def _shell() -> Any:
-    ipython = sys.modules.get("IPython")
-    return None if ipython is None else ipython.get_ipython()
+    return tracks.enter(number, make_function(unpacked_code(code), namespace, name, closure))
 
 
 def settle_function(thing: types.FunctionType, told: tuple[Tracks, tuple[Any, ...]]) -> None:
@@ -341,7 +306,13 @@ def write_variables(
     path: Path, variables: Mapping[str, Any], carrier: Callable[..., Carrier]
 ) -> None:
     """Write variables that share memory into one file."""
-    write_parcel(path, lambda file, aside: carrier(file, aside=aside).dump(dict(variables)))
+
+    def write(file: BinaryIO, aside: Callable[[pickle.PickleBuffer], bool]) -> None:
+        made = carrier(file, aside=aside)
+        made.dump(dict(variables))
+        pickle.dump(made.sources.told(), file, protocol=5)
+
+    write_parcel(path, write)
 
 
 def read_variables(
@@ -357,6 +328,7 @@ def read_variables(
     parcel = open_parcel(path)
     with parcel.stream:
         variables: dict[str, Any] = Receiver(parcel, namespace, tracks).load()
+        show_sources(pickle.load(parcel.stream))
     tracks.check(namespace, variables)
     return variables, parcel.mapping
 

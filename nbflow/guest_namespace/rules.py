@@ -96,10 +96,14 @@ def refusal(thing: Any) -> str:
         return _NEVER[label]
     if label in _KNOWN or isinstance(thing, (type, enum.Enum)):
         return ""
+    if label == "IPython.utils.text.SList":
+        return ""  # a list of lines, which is what ``!command`` gives
     if package_of(kind) in _PINNED or isinstance(thing, _PINNED_THREADS):
         return "it belongs to the process"
     if isinstance(thing, BaseException) and thing.__traceback__ is not None:
         return "it remembers where it was raised"
+    if "__del__" in dir(kind):
+        return "what happens at its end would happen in each process"
     if package_of(kind) in TRUSTED or is_plain(kind):
         return ""
     return "nobody knows whether a copy would be the same"

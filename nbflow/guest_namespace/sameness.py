@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
-from nbflow.guest_namespace.graph import ATOMS, Place, found_by_name, is_array, is_foreign
+from nbflow.guest_namespace.graph import ATOMS, found_by_name, is_array, is_foreign
 from nbflow.guest_namespace.moving import owner_of
 from nbflow.guest_namespace.rules import CACHED, LOCKS, TRUSTED, is_value, package_of, type_label
 
@@ -38,7 +38,7 @@ class Sameness:
         self,
         before: dict[str, Any],
         after: dict[str, Any],
-        places: Mapping[int, Place],
+        places: Container[int],
         tables: Iterable[int] = (),
         trusted: Container[int] = (),
     ) -> None:
@@ -220,12 +220,19 @@ class Sameness:
             self._by_reduction(one, other)
 
     def _by_reduction(self, one: Any, other: Any) -> None:
+        if type_label(type(one)) == _SERIES_MANAGER:
+            # What comes first in its state is for older versions, and made anew each time.
+            self._later(one.__getstate__()[-1], other.__getstate__()[-1])
+            return
         mine, theirs = one.__reduce_ex__(4), other.__reduce_ex__(4)
         if isinstance(mine, str) or isinstance(theirs, str):
             if mine != theirs:
                 raise Different(f"{type_label(type(one))}: it is another one")
             return
         self._each(map(_listed, mine), map(_listed, theirs), type_label(type(one)))
+
+
+_SERIES_MANAGER = "pandas.core.internals.managers.SingleBlockManager"
 
 
 def _listed(part: Any) -> Any:

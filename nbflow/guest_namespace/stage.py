@@ -59,6 +59,8 @@ class Stage:
         self._taken: list[tuple[str, Any]] = []
         #: Values that must not change: whose, since which cell, and their marks.
         self._marked: list[tuple[str, Any, int, bytes]] = []
+        #: Made when it is needed; which modules there are may change with each cell.
+        self._marker: Marks | None = None
         #: Whatever was hidden lives on, as it would in a run from top to bottom.
         self._hidden: list[Any] = []
         #: The cell at which the stretch begins that runs now, and what it found.
@@ -66,16 +68,19 @@ class Stage:
         self._names: dict[str, Any] = {}
         self._generators: dict[str, Any] = {}
         self._surroundings: dict[str, Any] = {}
-        #: Numbers of cells, to know which one runs: the first of the stretch, and its place.
-        self._count = shell.execution_count
+        #: How many cells had begun before it.
+        self._begun = 0
         self._folders = {os.getcwd()}  # noqa: PTH109 - the text itself is wanted
         self._background = Background()
         self._effects = Effects([str(folder), *plan["ignored"]], self._position_now)
+        #: The last error that a cell has raised, be it that the notebook goes on after it.
+        self._error = getattr(sys, "last_value", None)
         self._open(0)
 
     def before(self, position: int, count: int) -> None:
         """Prepare the cell at `position`, which is to be the `count`-th."""
         with self._effects.unheard():
+            self._look_for_missing_names()
             self._close(position)
             cell = self._cells[position]
             space = self._shell.user_ns
@@ -85,7 +90,7 @@ class Stage:
             for name in cell["takes"]:
                 self._take(name, position)
             self._mark_settled(position)
-            self._shell.execution_count = self._count = count
+            self._shell.execution_count = count
             self._open(position)
 
     def end(self, is_error: bool) -> dict[str, Any]:
@@ -100,8 +105,7 @@ class Stage:
             if not self._plan["background"]:
                 for what in self._background.left():
                     self._conflict(f"a cell has left something behind: {what}", "barrier")
-            if is_error:
-                self._look_for_missing_names()
+            self._look_for_missing_names()
             self._look_for_changes()
             read, written, programs = self._outside()
             given = Given({}, {}, [], {})
@@ -122,6 +126,8 @@ class Stage:
     def _open(self, position: int) -> None:
         """Begin a stretch of cells."""
         self._from = position
+        self._marker = None
+        self._begun = len(self._shell.history_manager.input_hist_raw)
         self._names = dict(self._shell.user_ns)
         if self._is_replayed(position):
             return
@@ -208,36 +214,39 @@ class Stage:
             self._marked.append((name, value, position, mark))
 
     def _marks(self) -> Marks:
-        # What modules have is looked into like anything else.
-        names = known_names(self._shell.user_ns, self._tracks)
-        return Marks(self._shell.user_ns, names, self._tracks, self._mappings)
+        if self._marker is None:
+            # What modules have is looked into like anything else.
+            names = known_names(self._shell.user_ns, self._tracks)
+            self._marker = Marks(self._shell.user_ns, names, self._tracks, self._mappings)
+        return self._marker
 
     def _look_for_changes(self) -> None:
-        marks = self._marks() if self._marked else None
+        self._marker = None
         for name, value, position, mark in self._marked:
-            if marks is not None and marks.of(value) != mark:
+            if self._marks().of(value) != mark:
                 cells = self._own(range(position, len(self._cells)))
                 self._conflict(f"the value of `{name}` was changed", "changes", name, cells)
 
     def _look_for_missing_names(self) -> None:
         """See whether an error comes from a name that is only missing here."""
-        for error in _chain_of(getattr(sys, "last_value", None)):
+        raised, self._error = self._error, getattr(sys, "last_value", None)
+        for error in _chain_of(None if raised is self._error else self._error):
             if isinstance(error, NameError) and not isinstance(error, UnboundLocalError):
                 name = error.name or _name_in(str(error))
                 known = self._plan["sequential"]
                 if name and (known is None or name in known) and name not in self._shell.user_ns:
-                    # The count was raised after the cell.
-                    position = max(self._position_now() - 1, self._from)
-                    self._conflict(
-                        f"`{name}` is read, which was not known", "reads", name, [position]
-                    )
+                    why = f"`{name}` is read, which was not known"
+                    self._conflict(why, "reads", name, [self._position_now()])
+            elif "<module '__main__'" in str(error):
+                # Something has looked into the notebook's namespace by name, as pickles do.
+                self._conflict(f"the notebook's variables were looked into: {error}", "barrier")
             elif "does not own its data" in str(error):
                 self._conflict(f"an array is not as before: {error}", "barrier")
 
     def _position_now(self) -> int:
-        """Return the place of the cell that runs."""
-        ran: int = self._shell.execution_count - self._count
-        return min(self._from + ran, len(self._cells) - 1)
+        """Return the place of the cell that runs, or has run last."""
+        begun = len(self._shell.history_manager.input_hist_raw) - self._begun
+        return min(self._from + max(begun - 1, 0), len(self._cells) - 1)
 
     def _outside(self) -> tuple[list[str], list[str], list[str]]:
         written, programs = self._effects.written(), self._effects.programs()

@@ -171,6 +171,9 @@ class Background:
 
 def _is_idle_thread(thread: threading.Thread) -> bool:
     """Whether a thread waits for work that nobody has given it."""
+    loop = getattr(getattr(thread, "_target", None), "__self__", None)
+    if isinstance(loop, asyncio.AbstractEventLoop) and not asyncio.all_tasks(loop):
+        return True  # IPython keeps one for the programs of ``%%bash`` and its like.
     if thread.name.startswith(("tqdm", "asyncio", "QueueManagerThread", "ExecutorManagerThread")):
         return True
     frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - there is no other way

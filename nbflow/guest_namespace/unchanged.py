@@ -11,7 +11,7 @@ import io
 import pickle
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -107,10 +107,11 @@ class Marks:
         self._names = names
         self._tracks = tracks
         self._mappings = mappings
+        self._new_digest = _digest_maker()
 
     def of(self, value: Any) -> bytes | None:
         """Return the mark of a value; None if it has none, since it cannot be moved at all."""
-        sink = _Sink(self._mappings)
+        sink = _Sink(self._mappings, self._new_digest)
         marker = _Marker(
             sink, self._namespace, {}, names=self._names, tracks=self._tracks, aside=sink.piece
         )
@@ -154,10 +155,10 @@ class _Marker(Carrier):
 class _Sink(io.RawIOBase, BinaryIO):
     """A file that keeps a digest of what is written to it."""
 
-    def __init__(self, mappings: Mappings) -> None:
+    def __init__(self, mappings: Mappings, new_digest: Callable[[], Any]) -> None:
         super().__init__()
         self._mappings = mappings
-        self._stream, self._pieces = _new_digest(), _new_digest()
+        self._stream, self._pieces = new_digest(), new_digest()
 
     def writable(self) -> bool:
         return True
@@ -177,9 +178,10 @@ class _Sink(io.RawIOBase, BinaryIO):
         return bytes(self._stream.digest() + self._pieces.digest())
 
 
-def _new_digest() -> Any:
+def _digest_maker() -> Callable[[], Any]:
     try:
         import xxhash  # type: ignore[import-not-found]  # lazy: ten times faster, where it is
     except ImportError:
-        return hashlib.blake2b(digest_size=16)
-    return xxhash.xxh3_128()
+        return lambda: hashlib.blake2b(digest_size=16)
+    maker: Callable[[], Any] = xxhash.xxh3_128
+    return maker

@@ -20,7 +20,6 @@ from nbflow.magics.needs import Variables, names_read
 from nbflow.magics.planning import drawn_generators
 from nbflow.magics.stale import touched
 
-
 #: Whoever sends cells to a cluster has some that take a while; which, nobody knows.
 _WORTH = worth_of({}, Costs(), default_s=2.0)
 

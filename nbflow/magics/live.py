@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow.core.cells import analyze
+from nbflow.core.errors import NbflowError
 from nbflow.core.values import Artifact
 from nbflow.definition.cell_text import cell_texts, plain_python
 from nbflow.guest_namespace.graph import user_variables
@@ -187,7 +188,12 @@ class LiveSession:
         ended = [each for each in self._open if each.has_ended]
         for cell in ended if not idle else [each for each in ended if each.place.any_time]:
             self._open.remove(cell)
-            note = self._taken(cell)
+            try:
+                note = self._taken(cell)
+            except (NbflowError, OSError) as error:
+                # This may be between two cells, where nobody would see it raised.
+                self._claims.settle(cell.name, cell.ready.binds, {})
+                note = f"nothing of it was taken over: {error}"
             cell.place.close(cell.outputs, "; ".join(filter(None, (cell.remark, note))))
 
     def wait(self, names: Sequence[str] = (), timeout_s: float | None = None) -> list[SentCell]:

@@ -11,12 +11,14 @@ from nbflow.core.events import Record
 from nbflow.journal import codec
 from nbflow.journal.versions import HISTORY
 
-#: Version of the format.
-FORMAT = 1
+#: Version of the format. Since 2, what was printed is in it.
+FORMAT = 2
 
 MANIFEST, RUN, RECORDS = "manifest.json", "run.json", "records.jsonl"
 ARTIFACT = re.compile(r"artifacts/([0-9a-f]{64})")
 NOTEBOOK = re.compile(r"notebooks/(.+)\.ipynb")
+#: Names as `nbflow.session.log_files` gives them.
+LOG = re.compile(r"logs/([\w.~%-]+\.jsonl)", re.ASCII)
 #: A manifest that is larger was not made by us, in bytes: one names a million artifacts in this.
 MANIFEST_LIMIT_BYTES = 256 << 20
 

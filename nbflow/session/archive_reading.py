@@ -17,6 +17,7 @@ from nbflow.ports import RunRow
 from nbflow.session.archive_format import (
     ARTIFACT,
     FORMAT,
+    LOG,
     MANIFEST,
     MANIFEST_LIMIT_BYTES,
     NOTEBOOK,
@@ -96,6 +97,14 @@ class ArchiveReader:
             size_bytes += stored.size_bytes
         return Archived(run, records, len(self._artifacts()), size_bytes)
 
+    def write_logs(self, folder: Path) -> None:
+        """Put what nodes have printed into a folder, which is made if there is anything."""
+        for name in self._members:
+            if match := LOG.fullmatch(name):
+                folder.mkdir(parents=True, exist_ok=True)
+                with self._member(name) as source, (folder / match[1]).open("wb") as target:
+                    copy_hashed(cast("BinaryIO", source), target)
+
     def _artifacts(self) -> dict[str, str]:
         found = [(ARTIFACT.fullmatch(name), name) for name in self._members]
         return {f"sha256:{match[1]}": name for match, name in found if match}
@@ -130,6 +139,7 @@ class ArchiveReader:
                 name in (RUN, RECORDS)
                 or (artifact and member.digest == f"sha256:{artifact[1]}")
                 or (notebook and is_node_name(notebook[1]))
+                or LOG.fullmatch(name)
             )
             if not known:
                 raise self._damaged(f"{name[:100]!r} has no place in a run")

@@ -6,6 +6,7 @@ The file is a zip archive, which any program can open::
     records.jsonl      its records, one a line, as the journal's events are written
     artifacts/HEX      what the records name, by SHA-256; the hex digits are the name
     notebooks/NODE.ipynb   the executed notebooks once more, for people
+    logs/NAME.jsonl    what nodes have printed, as the run's folder has it
     manifest.json      the format's version, the program, and the SHA-256 and size of all of these
 
 The manifest comes last, as only then all hashes are known; so a file that was cut short has none.
@@ -50,6 +51,7 @@ from nbflow.session.archive_format import (
 )
 from nbflow.session.archive_reading import ArchiveReader, opened
 from nbflow.session.home import FOLDER, Home, located
+from nbflow.session.log_files import FOLDER as LOGS
 from nbflow.session.references import live_references
 from nbflow.session.run import Run
 
@@ -140,7 +142,8 @@ def write_archive(home: Home, run: str, path: Path) -> Archived:
         DISK.whole_file(path.absolute(), path.absolute().parent, READ_WRITE) as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        return _Writer(archive, home).write(row, records)
+        logs = home.runs_folder(row.id) / LOGS
+        return _Writer(archive, home, logs).write(row, records)
 
 
 def read_archive(home: Home, path: Path, run: str | None = None) -> Archived:
@@ -177,6 +180,7 @@ def read_archive(home: Home, path: Path, run: str | None = None) -> Archived:
         tenants.settle(home.store, home.journal.place)
         archived = reader.add_artifacts(home, row.id, len(records))
         home.journal.restore(row, records)
+        reader.write_logs(home.runs_folder(row.id) / LOGS)
     _materialise(home, row.id, records)
     return archived
 
@@ -184,9 +188,10 @@ def read_archive(home: Home, path: Path, run: str | None = None) -> Archived:
 class _Writer:
     """Writes one archive."""
 
-    def __init__(self, archive: zipfile.ZipFile, home: Home) -> None:
+    def __init__(self, archive: zipfile.ZipFile, home: Home, logs: Path) -> None:
         self._archive = archive
         self._store = home.store
+        self._logs = logs
         self._members: dict[str, Member] = {}
 
     def write(self, row: RunRow, records: list[Record]) -> Archived:
@@ -197,6 +202,7 @@ class _Writer:
             self._add_artifact(f"artifacts/{digest.removeprefix('sha256:')}", digest)
         for node, notebook in _notebooks(records).items():
             self._add_artifact(f"notebooks/{node}.ipynb", notebook.digest)
+        self._add_logs()
         manifest = Manifest(FORMAT, __version__, row.id, row.flow, self._members)
         self._archive.writestr(information_of(MANIFEST), msgspec.json.encode(manifest))
         size_bytes = sum(member.size_bytes for member in self._members.values())
@@ -226,6 +232,17 @@ class _Writer:
             self._store.path(digest)
             raise ArchiveError(f"artifact {digest} has changed while it was read. Try again")
         self._members[name] = Member(digest, size_bytes)
+
+    def _add_logs(self) -> None:
+        for path in sorted(self._logs.glob("*.jsonl")):
+            name = f"logs/{path.name}"
+            # What is printed meanwhile may turn the file into the node's old one.
+            with (
+                suppress(FileNotFoundError),
+                path.open("rb") as source,
+                self._archive.open(information_of(name), "w", force_zip64=True) as target,
+            ):
+                self._members[name] = Member(*copy_hashed(source, cast("BinaryIO", target)))
 
 
 def _require_new(journal: Journal, run: str) -> None:

@@ -212,7 +212,7 @@ class Launch:
         """Drive the run, with all who look at it."""
         _logs.now_about(_logs.Subject(run=claimed.run.id))
         folder = home.runs_folder(claimed.run.id)
-        with LogBook(folder / LOGS, self._clock) as self.logbook:
+        async with LogBook(folder / LOGS, self._clock) as self.logbook:
             with self._lock:
                 self._loop = asyncio.get_running_loop()
                 self._driver = driver = self._make_driver(home, claimed)

@@ -14,6 +14,7 @@ This is telemetry. A disk that is full or broken ends the files with one warning
 the run, go on.
 """
 
+import asyncio
 import logging
 import threading
 from collections import Counter, OrderedDict, deque
@@ -91,6 +92,18 @@ class LogBook:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # In a thread, as it may wait for a disk: the loop has a cluster to keep alive.
+        await asyncio.to_thread(self.close)
 
     def hear(self, printed: Printed) -> None:
         """Take a piece; returns at once, and never raises."""

@@ -8,6 +8,7 @@ there had never been stages.
 import asyncio
 from pathlib import Path
 
+import msgspec
 from nbformat import NotebookNode
 
 from nbflow.core.attempts import Outcome, WorkerNote
@@ -65,10 +66,9 @@ class AssemblyAttempt(NotebookAttempt):
             return await super()._executed(bench)
         if verdict.kind == "refused":
             return _refused(verdict), Collected({})
-        failure = self._failure(verdict, stages)
-        last = failure.error.cell if failure is not None else None
+        failure, failed = self._failure(verdict, stages)
         parts = [self._parts[name] for name in self._task.stages if name in self._parts]
-        assemble(bench.notebook, parts, self._indices, bench.metadata, last=last)
+        assemble(bench.notebook, parts, self._indices, bench.metadata, failed=failed)
         bench.file.changed(0)
         self._outputs = self._handed_on()
         self._problems = self._unkept(parts)
@@ -86,17 +86,19 @@ class AssemblyAttempt(NotebookAttempt):
         for part in reversed(self._parts.values()):
             undo(part.record.undo, self._store)
 
-    def _failure(self, verdict: Verdict, stages: list[Judged]) -> Failure | None:
-        """Return the failure of the notebook, with the cell's index in it; None if it has none."""
+    def _failure(
+        self, verdict: Verdict, stages: list[Judged]
+    ) -> tuple[Failure | None, tuple[Part, int] | None]:
+        """Return the failure of the notebook, with the cell's index in it, and where it is from."""
         if verdict.failed is None:
-            return None
+            return None, None
         stage = stages[verdict.failed]
-        reason, error = stage.result.reason, stage.result.error
+        reason, error, place = stage.result.reason, stage.result.error, stage.failed_at
         assert reason is not None
         assert error is not None
-        assert stage.failed_at is not None
-        cell = self._indices[stage.failed_at]
-        return Failure(reason, ErrorInfo(error.type, error.message, cell, error.traceback))
+        assert place is not None
+        info = msgspec.structs.replace(error, cell=self._indices[place])
+        return Failure(reason, info), (self._parts[stage.place.node], place)
 
     def _handed_on(self) -> dict[str, Value]:
         """Return what the stages bring for the whole: variables, and over them what was emitted."""

@@ -35,6 +35,7 @@ from nbflow.notebooks.outputs import Collected, collect_emitted, keep
 from nbflow.notebooks.reading import KernelChoice, read_notebook
 from nbflow.notebooks.stages.assembling import with_record
 from nbflow.notebooks.stages.cutting import Cut, by_place, cut, note_places
+from nbflow.notebooks.stages.earlier_names import earlier_names
 from nbflow.notebooks.stages.stage_kernel import StageEnd, StageKernel
 from nbflow.notebooks.writing import write_file
 from nbflow.worker.notebook import Bench, NotebookAttempt
@@ -47,6 +48,8 @@ class StageAttempt(NotebookAttempt):
     """One attempt of a stage; see `NotebookAttempt`."""
 
     _cut: Cut
+    #: Names that only other stages may have; see `earlier_names`.
+    _earlier: frozenset[str] | None = None
     _given: dict[str, Artifact]
     #: Where files are exchanged with the kernel.
     _folder: Path
@@ -61,12 +64,11 @@ class StageAttempt(NotebookAttempt):
 
     def _prepared(self) -> tuple[NotebookNode, KernelChoice]:
         written = read_notebook(self._store.get(self._code.digest), self._code.path)
-        # The variables that stages give are no parameters.
-        taken = {name for cell in self._spec.cells for name in cell.takes}
+        # The variables that stages give are no parameters. One that does not exist is not given.
         given = {name: value for name, value in self._task.params.items() if is_given(value)}
-        assert taken <= given.keys(), "the flow's edges give all that the stage takes"
         self._given = {name: value for name, value in given.items() if isinstance(value, Artifact)}
         params = {name: it for name, it in self._task.params.items() if name not in given}
+        self._earlier = earlier_names(written, self._spec)
         note_places(written)
         # papermill changes the list of cells of what it is given.
         notebook, choice = self._parameterized(NotebookNode({**written}), params)
@@ -125,6 +127,7 @@ class StageAttempt(NotebookAttempt):
             self._spec,
             given=files,
             wanted=[name for name in self._task.outputs if not name.startswith(VALUE)],
+            sequential=self._earlier,
             ignored=[str(bench.folder)],
         )
 
@@ -205,7 +208,9 @@ class StageAttempt(NotebookAttempt):
         if failure is None and self._end is not None:
             outputs |= self._variables(self._end)
         unkept = tuple((it.kind, str(it)) for it in (*emitted.problems, *values.problems))
-        record = msgspec.structs.replace(self._record, unkept=unkept, places=self._cut.places)
+        record = msgspec.structs.replace(
+            self._record, unkept=unkept, places=self._cut.places, repeated=self._cut.repeated
+        )
         with_record(notebook, record)
         path = folder / "executed.ipynb"
         write_file(notebook, path)

@@ -30,6 +30,7 @@ NAMES = [
     Trap("annotations", "T = list", "x: T = [1]", "__annotations__", "x"),
     Trap("dunder names", "__version__ = '1'", "a = 1", "print(__version__, __name__)", "a"),
     Trap("builtin shadowed", "x = [1, 2]", "sum = lambda v: 'mine'", "print(sum(x))", "del sum", "sum(x)"),
+    Trap("except name twice", "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    print(e)", "a = 1", "try:\n    [][a]\nexcept IndexError as e:\n    print(e)", "b = 2", "try:\n    {}[b]\nexcept KeyError as e:\n    print(e)", "a, b"),
     Trap("global statement", "def f():\n    global x\n    x = [1]", "f()", "y = 3", "x.append(y)", "f()", "x"),
     Trap("a name that is a keyword of Python 2", "print = print", "exec = 3", "a = 2", "print(exec, a)"),
     Trap("chained assignment", "a = b = []", "a.append(1)", "c = 1", "b, c"),

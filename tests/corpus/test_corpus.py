@@ -3,23 +3,16 @@
 import nbformat
 import pytest
 from click.testing import CliRunner
-from distributed import LocalCluster
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from corpus import __main__ as program
 from corpus import summary
 from corpus.finding import installed_notebooks, let_fail_what_failed, notebooks_below
 from corpus.oracle import Bound
-from corpus.trying import Found, Wanted, tried
+from corpus.trying import Found, Wanted
 
 #: Some of papermill's own notebooks, which are here wherever nbflow is.
-NOTEBOOKS = ("broken1.ipynb", "simple_execute.ipynb", "sysexit.ipynb", "test_logging.ipynb")
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with LocalCluster(n_workers=1, threads_per_worker=4, dashboard_address=None) as running:
-        yield running
+NOTEBOOKS = ("broken1.ipynb", "simple_execute.ipynb", "test_logging.ipynb")
 
 
 def write(path, *sources):
@@ -55,28 +48,26 @@ def test_notebooks_of_packages_are_found():
     assert found.issuperset(NOTEBOOKS)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_notebooks_of_packages_are_the_same_both_ways(name, cluster):
-    path = next(path for _, path in installed_notebooks() if path.name == name)
-    found = tried(name, path, Wanted(seeds=2, failing=True, oracle=False), cluster)
-    assert (found.verdict, found.why, found.conflicts) == ("equal", "", ())
+def test_notebooks_of_packages_are_the_same_both_ways():
+    notebooks = [(path.name, path) for _, path in installed_notebooks() if path.name in NOTEBOOKS]
+    them = program.corpus(notebooks, Wanted(seeds=2, failing=True, oracle=False), 1)
+    assert {each.notebook: (each.verdict, each.why) for each in them} == dict.fromkeys(
+        NOTEBOOKS, ("equal", "")
+    )
 
 
-def test_a_notebook_that_does_not_run_is_left_out_and_it_is_said_why(tmp_path, cluster):
-    path = write(tmp_path / "a.ipynb", "open('missing.csv')")
-    found = tried("a", path, Wanted(), cluster)
-    assert found.verdict == "left out"
-    assert found.why.startswith("FileNotFoundError: ")
-    (tmp_path / "b.ipynb").write_text("no notebook")
-    assert tried("b", tmp_path / "b.ipynb", Wanted(), cluster).verdict == "left out"
-
-
-def test_a_notebook_is_measured(tmp_path, cluster):
-    path = write(tmp_path / "a.ipynb", "x = 1", "a = [x]", "b = [x]", "c = [x]", "a, b, c")
-    found = tried("a", path, Wanted(seeds=1), cluster)
-    assert found.verdict == "equal"
-    assert found.by_count == 5 / 3
-    assert found.bound.by_count == 5 / 3
+def test_a_notebook_is_measured_or_it_is_said_why_not(tmp_path):
+    notebooks = [
+        ("a", write(tmp_path / "a.ipynb", "x = 1", "a = [x]", "b = [x]", "c = [x]", "a, b, c")),
+        ("b", write(tmp_path / "b.ipynb", "open('missing.csv')")),
+        ("c", tmp_path / "c.ipynb"),
+    ]
+    (tmp_path / "c.ipynb").write_text("no notebook")
+    measured, missing, damaged = program.corpus(notebooks, Wanted(seeds=1), 1)
+    assert (measured.verdict, measured.stages > 1) == ("equal", True)
+    assert measured.by_count == measured.bound.by_count == 5 / 3
+    assert (missing.verdict, missing.why[:19]) == ("left out", "FileNotFoundError: ")
+    assert (damaged.verdict, "c: " in damaged.why) == ("left out", True)
 
 
 def found(name, verdict="equal", **fields):
@@ -105,11 +96,11 @@ def test_the_program_ends_with_one_if_anything_differs(tmp_path, monkeypatch, ve
     write(tmp_path / "in" / "a.ipynb", "1")
     seen = []
 
-    def one(name, path, wanted, cluster):
-        seen.append((name, path))
-        return found(name, verdict)
+    def corpus(notebooks, wanted, jobs):
+        seen.extend(notebooks)
+        return [found(name, verdict) for name, _ in notebooks]
 
-    monkeypatch.setattr(program, "tried", one)
+    monkeypatch.setattr(program, "corpus", corpus)
     document = tmp_path / "out.json"
     result = CliRunner().invoke(program.main, [str(tmp_path / "in"), "--json", str(document)])
     assert result.exit_code == (verdict == "different"), result.output

@@ -140,6 +140,27 @@ asyncio.run(main())
         psutil.Process(int(pid)).wait(5)
 
 
+def test_what_is_installed_is_looked_up_anew_when_it_changes(kernelspec, tmp_path, monkeypatch):
+    with pytest.raises(NoSuchKernel):
+        kernel_language("own")
+    kernelspec("own", ["own"], language="first")
+    assert kernel_language("own") == "first"
+    written = tmp_path / "jupyter" / "kernels" / "own" / "kernel.json"
+    written.write_text(json.dumps({"argv": ["own"], "display_name": "", "language": "second"}))
+    assert kernel_language("own") == "second"
+    # One that comes before it.
+    shutil.copytree(tmp_path / "jupyter", tmp_path / "before")
+    before = tmp_path / "before" / "kernels" / "own" / "kernel.json"
+    before.write_text(json.dumps({"argv": ["own"], "display_name": "", "language": "third"}))
+    monkeypatch.setenv("JUPYTER_PATH", f"{tmp_path / 'before'}:{tmp_path / 'jupyter'}")
+    assert kernel_language("own") == "third"
+    shutil.rmtree(before.parent)
+    assert kernel_language("own") == "second"
+    written.unlink()
+    with pytest.raises(NoSuchKernel):
+        kernel_language("own")
+
+
 def test_an_unknown_kernel_is_named_with_those_that_are_installed(tmp_path):
     with pytest.raises(NoSuchKernel, match=r"'ghost'.*installed:.*python3"):
         asyncio.run(start_kernel("ghost", cwd=tmp_path, env={}))

@@ -21,6 +21,8 @@ SAME = {
     "directory": "[__import__('os').getcwd(), get_ipython().starting_dir, str(_dh[0])]",
     "application": "str(type(__import__('ipykernel.kernelapp').kernelapp.IPKernelApp.instance()))",
     "history": "get_ipython().history_manager.hist_file",
+    "sessions": "[get_ipython().history_manager.session_number, [row[0] for row in "
+    "get_ipython().history_manager.db.execute('SELECT session FROM sessions')]]",
     "umask": "[__import__('os').umask(0o22), __import__('os').umask(0o22)][1]",
     "backend": "__import__('os').environ['MPLBACKEND']",
     "recursion": "__import__('sys').getrecursionlimit()",
@@ -54,6 +56,23 @@ def test_a_forked_kernel_sees_what_a_spawned_one_sees(pool, tmp_path, ask):
     assert not spawned
     assert in_forked == in_spawned
     assert "OWN" in in_forked["environment"]
+
+
+def test_what_one_kernel_has_said_of_itself_holds_for_its_siblings(pool, tmp_path):
+    async def said():
+        kernel = await start_kernel("python3", cwd=tmp_path, env={}, wishes=warm(pool))
+        try:
+            reply = await kernel.client.kernel_info(reply=True, timeout=60)
+            # Its end is a tip that each draws for itself.
+            return [{**it, "banner": ""} for it in (kernel.info, reply["content"])]
+        finally:
+            await kernel.shutdown()
+
+    async def scenario():
+        return await said(), await said()
+
+    (first, first_reply), (second, second_reply) = asyncio.run(scenario())
+    assert first == first_reply == second == second_reply
 
 
 def test_siblings_share_no_descriptor_no_random_state_and_no_module(pool, tmp_path, ask, do):

@@ -98,6 +98,21 @@ def test_what_cannot_come_back_stays_behind_and_the_rest_comes(tmp_path):
     assert "'lines' is not defined" in plain(missing)
 
 
+def test_a_plot_is_shown_though_its_figure_stays_behind(tmp_path):
+    *_, sent, kept = executed(
+        tmp_path,
+        LOAD,
+        "import matplotlib.pyplot as plt\nvalues = [1, 3, 2]",
+        "%%nbflow_node --wait\nfig, ax = plt.subplots()\nax.plot(values)\ntop = max(values)",
+        "top",
+    )
+
+    shown = [each for each in sent if each["output_type"] == "display_data"]
+    assert "image/png" in shown[0]["data"]
+    assert "`fig` stays behind" in plain(each for each in sent if each not in shown)
+    assert plain(kept) == "3"
+
+
 def test_a_variable_that_is_not_there_yet_is_not_to_be_read(tmp_path):
     (tmp_path / "go").touch()
     wait = "import pathlib, time\nwhile not pathlib.Path('gone').exists():\n    time.sleep(0.05)\n"

@@ -17,6 +17,7 @@ from nbflow.core.events import RunCreated
 from nbflow.session.archive_format import ArchiveError
 from nbflow.session.archives import export_run, import_run
 from nbflow.session.home import Home
+from nbflow.session.log_files import LogLine, current_file, encoded, old_file
 
 
 @pytest.fixture
@@ -79,6 +80,39 @@ def manifested(members):
     return members
 
 
+def test_what_was_printed_travels_along(home, other, tmp_path):
+    whole_run(home, "sales-1")
+    logs = home.runs_folder("sales-1") / "logs"
+    lines = [LogLine(7.0 + number, "load", 1, 2, "stdout", f"row {number}") for number in range(3)]
+    logs.mkdir(parents=True)
+    old_file(logs, "load").write_bytes(encoded(lines[:2]))
+    current_file(logs, "load").write_bytes(encoded(lines[2:]))
+    file = export_run("sales-1", tmp_path / "sales.zip", home=home.folder)
+    run = import_run(file, home=other, run_id="again")
+    assert list(run.log_lines("load", last=10)) == lines
+    run.close()
+
+
+@pytest.mark.parametrize("name", ["logs/../up.jsonl", "logs/a/b.jsonl", "logs/.jsonl/x", "logs/x"])
+def test_a_log_has_no_other_place(exported, other, tmp_path, name):
+    harmful = rewritten(
+        exported, tmp_path / "bad.zip", lambda members: manifested({**members, name: b"{}\n"})
+    )
+    with pytest.raises(ArchiveError, match="has no place in a run"):
+        import_run(harmful, home=other)
+    assert is_empty(other)
+
+
+def test_a_file_of_the_first_format_is_imported(exported, other, tmp_path):
+    def first_format(members):
+        manifest = json.loads(members["manifest.json"])
+        members["manifest.json"] = json.dumps({**manifest, "format": 1}).encode()
+
+    run = import_run(rewritten(exported, tmp_path / "old.zip", first_format), home=other)
+    assert run.id == "sales-1"
+    run.close()
+
+
 def test_a_run_arrives_as_it_was(home, exported, other, tmp_path):
     run = import_run(exported, home=other)
     assert (run.id, run.status) == ("sales-1", "succeeded")
@@ -103,7 +137,7 @@ def test_any_program_can_look_into_the_file(exported):
         manifest = json.loads(archive.read("manifest.json"))
         lines = archive.read("records.jsonl").splitlines()
         assert archive.read("notebooks/load.ipynb") == b"notebook of sales-1"
-    assert (manifest["format"], manifest["run"], manifest["flow"]) == (1, "sales-1", "sales")
+    assert (manifest["format"], manifest["run"], manifest["flow"]) == (2, "sales-1", "sales")
     assert manifest["program"] == nbflow.__version__
     assert [json.loads(line)["seq"] for line in lines] == list(range(1, len(lines) + 1))
     assert json.loads(lines[0])["type"] == "RunCreated"
@@ -278,7 +312,7 @@ def test_an_impossible_history_is_refused(exported, other, tmp_path):
 
 def test_what_a_newer_program_has_written_is_refused(exported, other, tmp_path):
     def newer_format(members):
-        manifest = {**json.loads(members["manifest.json"]), "format": 2, "members": "elsewhere"}
+        manifest = {**json.loads(members["manifest.json"]), "format": 3, "members": "elsewhere"}
         return {**members, "manifest.json": json.dumps(manifest).encode()}
 
     def newer_event(members):

@@ -1,6 +1,8 @@
 """What nodes print: line by line in memory and in files, and never at the run's cost."""
 
+import asyncio
 import logging
+import os
 import threading
 import time
 
@@ -318,3 +320,24 @@ def test_only_the_end_of_a_large_file_is_read(folder, monkeypatch):
     monkeypatch.setattr(log_files, "_decoded", lambda rows: decoded.extend(rows) or real(rows))
     assert [line.text.strip() for line in read_lines(folder, "load", 2)] == ["49998", "49999"]
     assert len(decoded) < 1_000
+
+
+def test_a_loop_goes_on_while_its_book_waits_for_a_disk(folder, clock):
+    folder.mkdir(parents=True)
+    # To open it waits for the other end, as a disk may keep one waiting.
+    pipe = current_file(folder, "load")
+    os.mkfifo(pipe)
+
+    async def answer():
+        # Runs when the loop does.
+        return os.open(pipe, os.O_RDWR)
+
+    async def closed():
+        async with LogBook(folder, clock) as book:
+            book.hear(said("one\n"))
+            answering = asyncio.create_task(answer())
+        return await answering
+
+    began = time.monotonic()
+    os.close(asyncio.run(closed()))
+    assert time.monotonic() - began < logbook._CLOSE_S

@@ -8,6 +8,7 @@ import re
 
 from hypothesis import strategies as st
 
+# No piece goes through what it adds to: that would not end.
 #: `a` to `e` are filled in with variables, `f` and `g` with functions, `C` with a class.
 PIECES = (
     "a = [1, 2]",
@@ -29,7 +30,7 @@ PIECES = (
     "a.update(x=1)",
     "a.setdefault('k', []).append(7)",
     "a += [9]",
-    "a += b",
+    "a += b if hasattr(b, '__len__') else list(b)",
     "a = a + 1",
     "b = a.pop()",
     "del a[0]",
@@ -39,7 +40,7 @@ PIECES = (
     "if len(str(a)) % 2:\n    b = c\nelse:\n    b = d",
     "for a in b:\n    c = a",
     "for i in range(2):\n    a = b\n    b = c\n    c = [i]",
-    "for x in a:\n    x.append(1)",
+    "for x in [*a]:\n    x.append(1)",
     "while len(a) < 4:\n    a.append(b)",
     "try:\n    a = b[0]\n    c = 1\nexcept Exception as error:\n    d = str(type(error))",
     "a = [x for x in b]",

@@ -20,10 +20,15 @@ class StageKernels:
         self.work.mkdir()
 
     def run(self, *cells, given=None, wanted=(), **more):
-        """Run cells, each a source or a pair of a source and fields of `StageCell`."""
+        """Run cells, each a source or a pair of a source and fields of `StageCell`.
+
+        They must not raise errors, unless `raises` says that the last one does.
+        """
         return asyncio.run(self._run(cells, given or {}, wanted, **more))
 
-    async def _run(self, cells, given, wanted, *, sequential=None, first=1, number=None, **spec):
+    async def _run(
+        self, cells, given, wanted, *, sequential=None, first=1, number=None, raises=False, **spec
+    ):
         count = next(self._numbers)
         number = number or count
         folder = self.folder / f"stage-{count}"
@@ -56,6 +61,7 @@ class StageKernels:
                 error = not await execute(kernel, source)
                 if error:
                     break
+            assert error == raises, "a cell has raised an error" if error else "no error"
             return await stage.end(error)
         finally:
             await kernel.shutdown()

@@ -21,7 +21,7 @@ from nbflow.worker.probing.prober import Prober, Watched
 from nbflow.worker.probing.processes import Births, Denied, Moment, Totals, this_moment
 from nbflow.worker.probing.silence import Silence
 from nbflow.worker.probing.sockets import Sockets
-from nbflow.worker.probing.subjects import KernelSubject, PortableSubject
+from nbflow.worker.probing.subjects import KernelSubject, PortableSubject, thread_subject
 from nbflow.worker.probing.tallying import Latest, Tally
 
 # Attempts, as a whole.
@@ -171,7 +171,7 @@ def test_a_function_tells_its_own_processor_time(bench):
     assert samples[0].memory_bytes > 1_000_000
 
 
-async def test_a_busy_thread_that_waits_for_the_interpreter_is_not_called_blocked():
+def test_a_busy_thread_that_waits_for_the_interpreter_is_not_called_blocked():
     ends = threading.Event()
     numbers = []
 
@@ -180,24 +180,28 @@ async def test_a_busy_thread_that_waits_for_the_interpreter_is_not_called_blocke
         while not ends.is_set():
             sum(range(1000))
 
+    async def samples(count):
+        told = []
+        subject = thread_subject(numbers[0], Tally())
+        loop = asyncio.get_running_loop()
+        prober.watch(Watched(AttemptId("run", "node", 1, 1), subject, told.append, loop))
+        while len(told) < count:
+            await asyncio.sleep(0.05)
+        return [report.usage for report in told]
+
     # Two of them: mostly one waits for the other.
     threads = [threading.Thread(target=compute) for _ in range(2)]
     for thread in threads:
         thread.start()
-    told = []
-    prober = Prober(period_s=0.05)
+    prober = Prober()
     try:
-        subject = thread_subject(numbers[0], Tally())
-        loop = asyncio.get_running_loop()
-        prober.watch(Watched(AttemptId("run", "node", 1, 1), subject, told.append, loop))
-        while len(told) < 20:  # noqa: ASYNC110 - told by another thread
-            await asyncio.sleep(0.05)
+        told = asyncio.run(samples(6))
     finally:
         ends.set()
         prober.close()
         for thread in threads:
             thread.join()
-    assert {report.usage.doing.state for report in told[1:]} == {"running"}
+    assert {(sample.doing.state, sample.doing.call) for sample in told} == {("running", "")}
 
 
 def test_a_function_prints_live(bench):

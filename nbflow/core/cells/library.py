@@ -79,6 +79,9 @@ class LibraryCalls:
         """Note what one call does, and return its result."""
         returned = self._call_arguments(effect, receiver, args, node)
         self._change(effect, receiver, args, node, out)
+        if effect.result == "element":
+            looked_into = (region for region in union(args.all()) if region.grows)
+            self._memory.change(looked_into, node, "")
         file = self._touch(effect, receiver, args, node)
         self._stop(effect, node)
         result = self._result(effect, receiver, args, node, file)

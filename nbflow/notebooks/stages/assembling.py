@@ -39,9 +39,15 @@ class Part(msgspec.Struct, frozen=True):
 
     def kept(self) -> Iterable[tuple[int, NotebookNode]]:
         """Yield each cell whose results the stage keeps, with its place."""
-        for place, cell in zip(self.record.places, self.notebook.cells, strict=True):
-            if place is not None:
-                yield place, cell
+        repeated = frozenset(self.record.repeated)
+        for index, cell in enumerate(self.notebook.cells):
+            if index not in repeated:
+                yield self.record.places[index], cell
+
+    def cell_at(self, place: int) -> NotebookNode:
+        """Return the cell that has this place in the whole, also if it was only repeated."""
+        cell: NotebookNode = self.notebook.cells[self.record.places.index(place)]
+        return cell
 
 
 def with_record(notebook: NotebookNode, record: StageRecord) -> None:
@@ -65,7 +71,7 @@ def assemble(
     indices: Mapping[int, int],
     metadata: Metadata,
     *,
-    last: int | None = None,
+    failed: tuple[Part, int] | None = None,
 ) -> None:
     """Take the results of all stages over into the whole notebook.
 
@@ -79,9 +85,11 @@ def assemble(
         The index of each cell in `notebook`, by its place.
     metadata
         Of `notebook`, begun.
-    last
-        Index of the last cell that counts, if not all of them do: it has failed.
+    failed
+        The stage that has failed, and the place of the cell in which it has: nothing after that
+        cell counts.
     """
+    last = None if failed is None else indices[failed[1]]
     starts = []
     for part in parts:
         about = part.notebook.metadata
@@ -92,6 +100,10 @@ def assemble(
             if last is None or index <= last:
                 _take_over(notebook.cells[index], cell)
         _merge_widgets(notebook, about)
+    if failed is not None and last is not None:
+        # Others may have had more luck with a cell that each of them repeats.
+        part, place = failed
+        _take_over(notebook.cells[last], part.cell_at(place))
     for index, cell in enumerate(notebook.cells[: None if last is None else last]):
         if cell.cell_type != "code" or not cell.source.strip():
             metadata.cell_start(cell, cell_index=index)

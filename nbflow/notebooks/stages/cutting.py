@@ -28,15 +28,17 @@ class Cut(msgspec.Struct, frozen=True):
         For each of them, its position in `StageSpec.cells`; None for the injected cell that
         follows the parameters.
     places
-        For each of them, its place in the whole notebook (see `by_place`); None if it is only
-        repeated here.
+        For each of them, its place in the whole notebook; see `by_place`.
+    repeated
+        Indices of those that are only repeated here: their results are another stage's.
     counts
         For each of them, what Jupyter's counter shows in a run from top to bottom.
     """
 
     notebook: NotebookNode
     positions: tuple[int | None, ...]
-    places: tuple[int | None, ...]
+    places: tuple[int, ...]
+    repeated: tuple[int, ...]
     counts: tuple[int, ...]
 
 
@@ -79,20 +81,19 @@ def cut(
     """
     injected_before = _injected_before(written) if spec.injected else None
     parameters, replaced = (_first_tagged(written, tag) for tag in (_PARAMETERS_TAG, _INJECTED_TAG))
-    found: list[tuple[int, int | None, int | None, int]] = []
+    found: list[tuple[bool, int | None, int, int]] = []
     for position, cell in enumerate(spec.cells):
         place = INJECTED if cell.index == replaced and INJECTED in indices else cell.index
-        kept = None if cell.replayed else place
         if place in indices:
-            found.append((indices[place], position, kept, _count(cell, injected_before)))
+            found.append((cell.replayed, position, place, _count(cell, injected_before)))
         if cell.index == parameters and INJECTED in indices and replaced is None:
-            kept = None if cell.replayed else INJECTED
-            found.append((indices[INJECTED], None, kept, cell.number + 1))
-    cells = [notebook.cells[index] for index, *_ in found]
+            found.append((cell.replayed, None, INJECTED, cell.number + 1))
+    cells = [notebook.cells[indices[place]] for *_, place, _ in found]
     return Cut(
         notebook=NotebookNode({**notebook, "cells": cells}),
         positions=tuple(position for _, position, _, _ in found),
-        places=tuple(place for _, _, place, _ in found),
+        places=tuple(place for *_, place, _ in found),
+        repeated=tuple(index for index, (repeated, *_) in enumerate(found) if repeated),
         counts=tuple(count for *_, count in found),
     )
 

@@ -171,8 +171,9 @@ class ThreadSubject:
         except UNREADABLE:
             return None
         doing = self._watch.look(look.state, look.cpu_s, now)
-        if self._is_busy(now) and doing.call == "futex":
-            # The interpreter's lock, which others have now and then: foremost who looks here.
+        if self._is_busy(now) and doing.state == "sleeping" and doing.call in {"futex", ""}:
+            # It waits for the interpreter's lock, which others have now and then: foremost who
+            # looks here. Or it did a moment ago.
             doing = Doing(state="running")
         totals = Totals(cpu_s=look.cpu_s, memory_bytes=look.memory_bytes, threads=1, processes=1)
         return self._rates.sample(round_, Latest(totals), doing, ())

@@ -68,6 +68,33 @@ def _told(stage):
     return f"{cells} {stage.sources} {stage.after}"
 
 
+def check_rules(analysis, staging):
+    """Check what holds of every staging, whatever the cells do."""
+    stages = staging.stages
+    home = {number: at for at, stage in enumerate(stages) for number in stage.spec.numbers}
+    assert sorted(n for stage in stages for n in stage.spec.numbers) == sorted(home)
+    assert sorted(home) == [cell.number for cell in analysis.cells]
+    replayed = [cell.number for cell in analysis.cells if cell.replayed]
+    before = [set(staging.before(at)) for at in range(len(stages))]
+    for at, stage in enumerate(stages):
+        numbers = [cell.number for cell in stage.spec.cells]
+        assert numbers == sorted(numbers)
+        last = max(stage.spec.numbers)
+        assert {each for each in replayed if each < last} <= set(numbers)
+        assert all(each < at for each in before[at])
+        takes = [name for cell in stage.spec.cells for name in cell.takes]
+        assert len(takes) == len(set(takes))
+        assert set(takes) == set(stage.sources)
+        if stage.spec.has_effects:
+            first = min(set(stage.spec.numbers) - set(replayed))
+            earlier = {home[n] for n in home if n < first and n not in replayed}
+            assert earlier - {at} <= before[at]
+    for each in analysis.dependences:
+        source, target = home[each.source], home[each.target]
+        if each.kind != "replay" and source != target and each.source not in replayed:
+            assert source in before[target], each
+
+
 def check(candidates, start, seed):
     rng = random.Random(seed)
     shows = [SHOW.format(name=name) for name in (*VARIABLES, "u()", "v()")]
@@ -80,6 +107,7 @@ def check(candidates, start, seed):
         number for number in range(1, len(sources) + 1) if rng.random() < rng.choice((0.3, 0.6, 1))
     )
     staging = stage_cells(analysis, worth=Worth(heads=heads))
+    check_rules(analysis, staging)
     told = "\n\n".join(f"# {i}\n{text}" for i, text in enumerate(sources, start=1))
     told += "".join(f"\n# {_told(stage)}" for stage in staging.stages)
     try:

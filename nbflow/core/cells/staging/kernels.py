@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 from nbflow.core.cells.staging.versions import Versions
 
-
 #: Stands for variables of which nothing is known but that some code may have made them.
 _REST = ""
 
