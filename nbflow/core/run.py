@@ -11,6 +11,7 @@ from rpds import HashTrieMap
 from nbflow.core.events import Checkpoint, ErrorInfo
 from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.graph import Graph
+from nbflow.core.spec import NotebookCode
 from nbflow.core.states import ENDED, NOT_RETRIED, NodeState, Reason, RunStatus
 from nbflow.core.usage import UsageSum
 from nbflow.core.values import Artifact, FromOutput, Value, resolve

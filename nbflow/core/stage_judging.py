@@ -125,6 +125,8 @@ def _between(
                     f"`{pair[0]}` and `{pair[1]}` share memory, and {two.place.node} may change "
                     f"`{changed}` where the other one cannot be seen"
                 )
+    for warning in sorted({*mine.warned} & {*theirs.warned}):
+        yield f"{names}: both have shown a warning that is shown once: {warning}"
     for display in sorted(
         {*mine.displays} & {*theirs.updates} | {*theirs.displays} & {*mine.updates}
     ):

@@ -67,6 +67,8 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         Absolute paths, as far as they could be seen.
     shared
         Pairs of variables, the first made here, the second taken from elsewhere, that share memory.
+    warned
+        Warnings of libraries that its cells have shown, and that a kernel shows once.
     displays, updates
         Ids of displays that its cells have made, and of those of others that they have updated.
     lessons
@@ -84,6 +86,7 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     read_files: tuple[str, ...] = ()
     written_files: tuple[str, ...] = ()
     shared: tuple[tuple[str, str], ...] = ()
+    warned: tuple[str, ...] = ()
     displays: tuple[str, ...] = ()
     updates: tuple[str, ...] = ()
     lessons: tuple[Lesson, ...] = ()

@@ -22,6 +22,7 @@ from nbflow.guest_namespace.surroundings import (
     Background,
     changed_surroundings,
     read_surroundings,
+    told_once,
 )
 from nbflow.guest_namespace.unchanged import Mappings, Marks
 
@@ -68,6 +69,9 @@ class Stage:
         self._names: dict[str, Any] = {}
         self._generators: dict[str, Any] = {}
         self._surroundings: dict[str, Any] = {}
+        self._told: set[str] = set()
+        #: Warnings that cells have shown, and that are shown once.
+        self._warned: set[str] = set()
         #: How many cells had begun before it.
         self._begun = 0
         self._folders = {os.getcwd()}  # noqa: PTH109 - the text itself is wanted
@@ -120,6 +124,7 @@ class Stage:
             "written_files": written,
             "shared": given.shared,
             "programs": programs,
+            "warned": sorted(self._warned),
             "left": [each for each in given.refused.items() if self._may_stay(each[0])],
         }
 
@@ -131,6 +136,7 @@ class Stage:
         self._names = dict(self._shell.user_ns)
         if self._is_replayed(position):
             return
+        self._told = told_once()
         self._generators = generator_marks()
         if not self._plan["settings"]:
             self._surroundings = read_surroundings(self._shell)
@@ -141,6 +147,7 @@ class Stage:
         cells = range(self._from, position)
         if not cells or self._is_replayed(self._from):
             return
+        self._warned |= told_once() - self._told
         allowed = {name for number in cells for name in self._cells[number]["writes"]}
         if ANY not in allowed:
             for name in _rebound(self._names, self._shell.user_ns):
@@ -261,6 +268,8 @@ class Stage:
     def _give(self, states: Mapping[str, Any]) -> Given:
         space = self._shell.user_ns
         wanted = {name: space[name] for name in self._plan["wanted"] if name in space}
+        if not wanted and not states:
+            return Given({}, {}, [], {})
         giver = Giver(self._folder, space, self._tracks)
         given = giver.give({**wanted, **states}, self._taken)
         for name, why in given.refused.items():

@@ -138,6 +138,16 @@ _READERS: tuple[tuple[str, Callable[[Any], Iterator[tuple[str, Any]]]], ...] = (
 )
 
 
+def told_once() -> set[str]:
+    """Return the warnings of modules that have been shown, and will not be shown again."""
+    found: set[str] = set()
+    for name, module in sys.modules.copy().items():
+        told = getattr(module, "__dict__", {}).get("__warningregistry__")
+        if name != "__main__" and isinstance(told, dict):
+            found.update(f"{name}: {key[0]}" for key in told if isinstance(key, tuple))
+    return found
+
+
 class Background:
     """What runs by itself in the process, to find out what cells have left running.
 
@@ -171,6 +181,8 @@ class Background:
 
 def _is_idle_thread(thread: threading.Thread) -> bool:
     """Whether a thread waits for work that nobody has given it."""
+    if type(thread).__module__.startswith("zmq"):
+        return True  # It tidies up after long messages of the kernel.
     loop = getattr(getattr(thread, "_target", None), "__self__", None)
     if isinstance(loop, asyncio.AbstractEventLoop) and not asyncio.all_tasks(loop):
         return True  # IPython keeps one for the programs of ``%%bash`` and its like.

@@ -167,7 +167,7 @@ class ForkServer:
         #: Top-level names of all that came with `preload`; complete once it is ready.
         self.packages: frozenset[str] = frozenset()
         self.preload: frozenset[str] = frozenset()
-        #: What its first kernel has said of itself: all would say the same, but for a tip of the day.
+        #: What its first kernel has said of itself; all would say the same, but for a random tip.
         self.kernel_info: dict[str, Any] | None = None
         #: What has been promised of each order to load, in their order.
         self._readies: deque[Future[frozenset[str]]] = deque()

@@ -160,6 +160,7 @@ class StageAttempt(NotebookAttempt):
             read_files=end.read_files,
             written_files=end.written_files,
             shared=end.shared,
+            warned=end.warned,
             displays=tuple(sorted(run.displays)),
             updates=tuple(sorted(run.foreign_updates)),
             lessons=self._lessons(end),

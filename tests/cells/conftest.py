@@ -8,7 +8,9 @@ from staged_cells import Workshop
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory, temporary_folder: Path) -> Iterator[Workshop]:
+def workshop(
+    tmp_path_factory: pytest.TempPathFactory, temporary_folder: Path
+) -> Iterator[Workshop]:
     """Notebooks run here; `temporary_folder` is where their kernels' sockets are."""
     made = Workshop(tmp_path_factory.mktemp("workshop"))
     yield made

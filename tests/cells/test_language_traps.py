@@ -23,7 +23,7 @@ NAMES = [
     Trap("comprehension over itself", "x = [1, 2]", "x = [x * 2 for x in x]", "x"),
     Trap("comprehension in a class body", "k = [1, 2]", "class A:\n    x = [i for i in k]", "k.append(3)", "A.x"),
     Trap("match", "p = {'kind': 'a', 'value': [1, 2]}", "match p:\n    case {'kind': kind, 'value': [first, *rest]}:\n        rest.append(kind)", "q = 0", "first, rest, p"),
-    Trap("except name is gone", "e = 'old'", "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    text = str(e)", "u = 1", ("e", ["raises-exception"]), "text, u"),
+    Trap("except name is gone", "e = 'old'", "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    text = str(e)", "u = 1", ("e", ["raises-exception"]), "text, u", in_order=True),
     Trap("top-level await", "import asyncio", "async def f(x):\n    await asyncio.sleep(0)\n    return [x, k]", "k = 5", "r = await f(1)", "s = await asyncio.gather(f(2), f(3))", "r, s"),
     Trap("async comprehension", "async def g():\n    for i in range(3):\n        yield i", "k = 2", "r = [i * k async for i in g()]", "r"),
     Trap("f-string", "x = [1]", "t = f'{x} {x!r:>10}'", "x.append(2)", "t, f'{x}'"),

@@ -101,7 +101,7 @@ MODELS = [
     Trap("graphs", "import networkx as nx\ng = nx.Graph()", "g.add_edge('a', 'b')", "h = g", "h.add_edge('b', 'c')", "sorted(g.nodes), nx.shortest_path(g, 'a', 'c')"),
     Trap("soup", "from bs4 import BeautifulSoup\ns = BeautifulSoup('<p><b>1</b></p>', 'html.parser')", "b = s.b", "b.string = '2'", "str(s)", "b.parent is s.p"),
     Trap("a parsed tree", "import xml.etree.ElementTree as ET\nt = ET.fromstring('<a><b/></a>')", "b = t[0]", "b.set('x', '1')", "ET.tostring(t)"),
-    Trap("compiled patterns", "import re\np = re.compile('(a)(b)?')", "m = p.match('ab')", "m.groups(), p.findall('aab')", "p is re.compile('(a)(b)?')"),
+    Trap("compiled patterns", "import re\np = re.compile('(a)(b)?')", "m = p.match('ab')", "m.groups(), p.findall('aab')", "p == re.compile('(a)(b)?')"),
     Trap("datetimes and paths", "from datetime import date, timedelta\nfrom pathlib import PurePath\nd = date(2024, 1, 31)", "e = d + timedelta(days=1)", "q = PurePath('a') / 'b'", "e, q, d < e"),
     Trap("counters and heaps", "from collections import Counter\nimport heapq\nc = Counter('aab')\nh = [3, 1, 2]", "heapq.heapify(h)", "c.update('bbb')", "heapq.heappop(h)", "c.most_common(), h"),
 ]  # fmt: skip

@@ -88,6 +88,7 @@ WORLD = [
     Trap("a style", "import matplotlib.pyplot as plt\nplt.style.use('ggplot')", "plt.plot([1, 3]);", "plt.plot([3, 1]);", "plt.rcParams['axes.facecolor']"),
     Trap("warnings ignored", "import warnings\nwarnings.simplefilter('ignore')", "warnings.warn('no')", "x = 1", "warnings.warn('no'), x"),
     Trap("a warning, shown once", "import warnings\ndef f():\n    warnings.warn('told once')", "f()", "f()", "x = 1", "f(); x"),
+    Trap("a library warns once", "import helper", "helper.old()", "x = 1", "helper.old(); x", in_order=True, files={"helper.py": b"import warnings\ndef old():\n    warnings.warn('old', UserWarning)\n"}),
     Trap("warnings as errors", "import warnings", "warnings.warn('yes')", "warnings.simplefilter('error')", ("warnings.warn('now an error')", ["raises-exception"]), "warnings.resetwarnings()", "1"),
     Trap("logging set up", "import logging, sys\nlogging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(levelname)s %(message)s', force=True)\nlog = logging.getLogger('mine')", "log.info('a')", "log.debug('never')", "log.setLevel(logging.DEBUG)", "log.debug('now')", "log.info('b')"),
     Trap("a handler that collects", "import logging\nseen = []\nclass H(logging.Handler):\n    def emit(self, r):\n        seen.append(r.getMessage())\nlog = logging.getLogger('trap')\nlog.propagate = False\nlog.addHandler(H())\nlog.setLevel(10)", "log.info('a')", "log.info('b')", "seen"),

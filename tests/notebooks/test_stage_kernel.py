@@ -1,9 +1,14 @@
 """Stages in real kernels: what they hand on, what they take, and what they must not do."""
 
+import ast
 import re
 
 import pytest
+from stage_cases import CONFLICTS, ERRORS, ORDINARY
 from stage_kernels import StageKernels
+
+from nbflow.guest_namespace import STAGE_MODULES
+from nbflow.notebooks.guest_text import joined_modules
 
 IMPORTS = (
     "import numpy as np, pandas as pd, random, os, sys, warnings",
@@ -43,9 +48,21 @@ def test_what_is_shared_stays_shared(stages):
                 "a = [1]; b = a; held = {'df': pd.DataFrame({'x': [1, 2]})}; df = held['df']\n"
                 "arr = np.arange(10.0); view = arr[2:]; other = arr.copy(); n = 5\n"
                 "sentinel = np.nan; out = sys.stdout.__class__",
-                *"a b held df arr view other n sentinel out".split(),
+                *["a", "b", "held", "df", "arr", "view", "other", "n", "sentinel", "out"],
             ),
-            wanted="a b held df arr view other n sentinel out never".split(),
+            wanted=[
+                "a",
+                "b",
+                "held",
+                "df",
+                "arr",
+                "view",
+                "other",
+                "n",
+                "sentinel",
+                "out",
+                "never",
+            ],
         )
     )
     assert "never" not in first.given
@@ -56,11 +73,13 @@ def test_what_is_shared_stays_shared(stages):
     second = stages.run(
         IMPORTS,
         (
-            "b.append(2); df['y'] = 3; view[0] = 99\n"
-            "assert a is b and a == [1, 2]\n"
-            "assert held['df'] is df and list(df) == ['x', 'y']\n"
-            "assert arr[2] == 99 and view.base is arr and other[2] == 2 and n == 5\n"
-            "assert sentinel is np.nan and out is sys.stdout.__class__",
+            (
+                "b.append(2); df['y'] = 3; view[0] = 99\n"
+                "assert a is b and a == [1, 2]\n"
+                "assert held['df'] is df and list(df) == ['x', 'y']\n"
+                "assert arr[2] == 99 and view.base is arr and other[2] == 2 and n == 5\n"
+                "assert sentinel is np.nan and out is sys.stdout.__class__"
+            ),
             {
                 "takes": tuple(first.given),
                 "changes": ("a", "b", "held", "df", "arr", "view"),
@@ -82,9 +101,9 @@ def test_classes_are_one_by_whichever_way_they_come(stages):
                 "class E(enum.Enum):\n    A = 1\n"
                 "def f(): return scale\n"
                 "scale, c = 1, C()",
-                *"dataclasses enum C D P E f c scale".split(),
+                *["dataclasses", "enum", "C", "D", "P", "E", "f", "c", "scale"],
             ),
-            wanted="C D P E f c scale".split(),
+            wanted=["C", "D", "P", "E", "f", "c", "scale"],
         )
     )
     hop = fine(
@@ -101,12 +120,14 @@ def test_classes_are_one_by_whichever_way_they_come(stages):
     fine(
         stages.run(
             (
-                "scale = 7\n"
-                "assert type(d) is D and isinstance(d, C) and type(c) is C and type(p) is P\n"
-                "assert e is E.A and E(1) is e and P(2) == p\n"
-                "assert table[f] == 1 and table[C] == 2 and f() == 7\n"
-                "assert d.who() == (D, 7) and c.who() == (C, 7)\n"
-                "C.seen.append(1); assert D.seen == [1]",
+                (
+                    "scale = 7\n"
+                    "assert type(d) is D and isinstance(d, C) and type(c) is C and type(p) is P\n"
+                    "assert e is E.A and E(1) is e and P(2) == p\n"
+                    "assert table[f] == 1 and table[C] == 2 and f() == 7\n"
+                    "assert d.who() == (D, 7) and c.who() == (C, 7)\n"
+                    "C.seen.append(1); assert D.seen == [1]"
+                ),
                 {
                     "takes": ("d", "C", "p", "table", "E", "D", "f", "c", "P", "e"),
                     "writes": ("scale",),
@@ -149,7 +170,14 @@ def test_closures_stay_common(stages):
     assert first.given["up"] == first.given["get"]
     fine(
         stages.run(
-            ("up(); assert get() == 1", {"takes": ("up", "get"), "changes": ("up", "get")}),
+            (
+                (
+                    "up(); assert get() == 1\n"
+                    "import linecache\n"
+                    "assert 'nonlocal' in linecache.getline(up.__code__.co_filename, 4)"
+                ),
+                {"takes": ("up", "get"), "changes": ("up", "get"), "writes": ("linecache",)},
+            ),
             given=first.given,
         )
     )
@@ -182,8 +210,10 @@ def test_generators_of_random_numbers_travel(stages):
         stages.run(
             IMPORTS,
             (
-                "r = random.Random(1); r.random(); assert random.random() == r.random()\n"
-                "s = np.random.RandomState(2); s.rand(); assert np.random.rand() == s.rand()",
+                (
+                    "r = random.Random(1); r.random(); assert random.random() == r.random()\n"
+                    "s = np.random.RandomState(2); s.rand(); assert np.random.rand() == s.rand()"
+                ),
                 {"takes": names, "writes": ("r", "s")},
             ),
             given=first.given,
@@ -209,43 +239,6 @@ def test_what_cannot_move_is_pinned(stages):
         assert len(end.problems) == 1, what
         assert "`v` cannot be handed on" in end.problems[0]
         assert end.lessons == ((0, "pinned", "v"),)
-
-
-#: Cells, what is said of each, and what is learned of it (kind and name) if that is told apart.
-CONFLICTS = [
-    ("y = 1", {}, "`y` was bound", "writes", "y"),
-    ("del x", {"takes": ("x",)}, "`x` was bound or deleted", "writes", "x"),
-    ("z.append(1)", {"takes": ("z",)}, "the value of `z` was changed", "changes", "z"),
-    ("big[5] = 1", {"takes": ("big",)}, "the value of `big` was changed", "changes", "big"),
-    ("df.loc[0, 'n'] = 7", {"takes": ("df",)}, "the value of `df`", "changes", "df"),
-    ("random.random()", {"hides": ("no",)}, "Python's random generator was used", "barrier", ""),
-    ("np.random.rand()", {"hides": ("no",)}, "numpy's random generator was used", "barrier", ""),
-    ("os.environ['MINE'] = '1'", {}, "the environment variable MINE", "barrier", ""),
-    ("sys.path.append('/nowhere')", {}, "sys.path", "barrier", ""),
-    ("warnings.simplefilter('ignore')", {}, "filters of warnings", "barrier", ""),
-    ("pd.set_option('display.max_rows', 7)", {}, "pandas' option", "barrier", ""),
-    ("np.set_printoptions(precision=2)", {}, "numpy's option precision", "barrier", ""),
-    ("__import__('decimal').getcontext().prec = 5", {}, "decimal's context", "barrier", ""),
-    ("__import__('logging').getLogger().setLevel(10)", {}, "the logger", "barrier", ""),
-    (
-        "__import__('threading').Thread(target=__import__('time').sleep, args=(99,), daemon=True)"
-        ".start()",
-        {},
-        "still runs",
-        "barrier",
-        "",
-    ),
-    ("__import__('subprocess').run(['true'])", {}, "a program was started", "touches", "true"),
-    ("open('made.txt', 'w').write('a')", {}, "made.txt was written", "touches", ""),
-    ("df.to_csv('made.csv')", {}, "made.csv was written", "touches", ""),
-    ("os.remove('there.txt')", {}, "there.txt was written", "touches", ""),
-    ("os.chdir('/')", {}, "the working directory", "barrier", ""),
-]
-
-ERRORS = {
-    "at once": "hidden",
-    "as a cause": "try:\n    hidden\nexcept NameError as e:\n    raise ValueError() from e",
-}
 
 
 @pytest.fixture(scope="module")
@@ -291,9 +284,11 @@ def test_what_was_declared_is_none(shared):
         kernels.run(
             IMPORTS,
             (
-                "x.append(1); big[5] = 1; df.loc[0, 'n'] = 7; y = 1; random.random()\n"
-                "open('mine.txt', 'w').close(); os.makedirs('deep/er', exist_ok=True)\n"
-                "open('deep/er/a.txt', 'w').close()",
+                (
+                    "x.append(1); big[5] = 1; df.loc[0, 'n'] = 7; y = 1; random.random()\n"
+                    "open('mine.txt', 'w').close(); os.makedirs('deep/er', exist_ok=True)\n"
+                    "open('deep/er/a.txt', 'w').close()"
+                ),
                 {
                     "takes": ("x", "big", "df"),
                     "changes": ("x", "big", "df"),
@@ -308,29 +303,10 @@ def test_what_was_declared_is_none(shared):
 
 
 def test_an_error_of_the_cell_is_no_conflict(shared):
-    kernels, given = shared
+    kernels, _given = shared
     for source in ("1 / 0", "nowhere", "def f():\n    print(a)\n    a = 1\nf()"):
         end = kernels.run(writes(source, "f"), sequential=["hidden"], raises=True)
         assert (end.problems, end.given) == ((), {})
-
-
-ORDINARY = [
-    "t = pd.read_csv('t.csv'); t.describe()",
-    "t.groupby('k').v.sum().plot(kind='bar'); plt.title('x')",
-    "fig, ax = plt.subplots(); ax.plot(t.v); ax.set(xlabel='a')",
-    "plt.imshow(np.arange(9).reshape(3, 3)); plt.colorbar(); plt.show()",
-    "X, y = t[['v']].to_numpy(), t.w; m = LinearRegression().fit(X, y); m.score(X, y)",
-    "warnings.warn('look out'); np.log(np.array([0.0]))",
-    "import decimal; decimal.Decimal(1) / 3",
-    "from concurrent.futures import ThreadPoolExecutor\n"
-    "with ThreadPoolExecutor(2) as pool: list(pool.map(abs, [1]))",
-    "import tempfile\nwith tempfile.TemporaryDirectory() as d: open(d + '/a', 'w').close()",
-    "import logging; logging.getLogger('mine').warning('w')",
-    "for i in range(3): pass\nz: int = 3",
-    "from IPython.display import display, HTML; display(HTML('<b>a</b>'), t.head())",
-    "import scipy.stats as st; st.norm.fit(t.v); t.merge(t, on='k').pivot_table(index='k')",
-    "sorted({1, 2}); [n for n in range(3)]; print('a', file=sys.stderr); _",
-]
 
 
 def test_ordinary_cells_are_no_conflicts(stages):
@@ -351,11 +327,14 @@ def test_nothing_shows_in_the_cells(stages):
     end = stages.run(
         writes("x = [1]; x", "x"),
         (
-            "import sys\n"
-            "names = {n for n in globals() if not n.startswith('_')}\n"
-            "assert Out == {5: [1]} and _ == [1] and In[-1].startswith('import sys')\n"
-            "assert names == {'x', 'sys', 'In', 'Out', 'get_ipython', 'exit', 'quit', 'open'}, names\n",
-            {"hides": ("absent",), "writes": ("sys", "names")},
+            (
+                "import sys\n"
+                "names = {n for n in globals() if not n.startswith('_')}\n"
+                "assert Out == {5: [1]} and _ == [1] and In[-1].startswith('import sys')\n"
+                "own = {'In', 'Out', 'get_ipython', 'exit', 'quit', 'open'}\n"
+                "assert names - own == {'x', 'sys'}, names\n"
+            ),
+            {"hides": ("absent",), "writes": ("sys", "names", "own")},
         ),
         first=5,
     )
@@ -406,10 +385,12 @@ def test_large_arrays_are_not_copied(stages):
             IMPORTS,
             writes(MEMORY, "before", "memory", "re"),
             (
-                "after = memory()\n"
-                "assert after['Rss'] - before['Rss'] < 30, (before, after)\n"
-                "assert big.sum() == 25_000_000 and big.flags.writeable and big.flags.aligned\n"
-                "assert memory()['Anonymous'] - before['Anonymous'] < 30",
+                (
+                    "after = memory()\n"
+                    "assert after['Rss'] - before['Rss'] < 30, (before, after)\n"
+                    "assert big.sum() == 25_000_000 and big.flags.writeable and big.flags.aligned\n"
+                    "assert memory()['Anonymous'] - before['Anonymous'] < 30"
+                ),
                 {"takes": ("big",), "writes": ("after",)},
             ),
             (
@@ -462,3 +443,21 @@ def test_lessons_tell_the_cell(stages):
     end = stages.run(writes("a = 1", "a"), "open('a.txt', 'a').close()", writes("b = 1", "b"))
     assert end.lessons == ((1, "touches", str(stages.work / "a.txt")),)
     assert re.search("a.txt was written", end.problems[0])
+
+
+def test_the_modules_that_are_sent_have_no_name_twice():
+    body = ast.parse(joined_modules(STAGE_MODULES)).body
+    names = [it.name for it in body if isinstance(it, (ast.FunctionDef, ast.ClassDef))]
+    for statement in body:
+        if isinstance(statement, ast.Assign):
+            names += [
+                it.id
+                for it in ast.walk(statement)
+                if isinstance(it, ast.Name)
+                and isinstance(it.ctx, ast.Store)
+                and it in statement.targets
+            ]
+    assert sorted(names) == sorted(set(names))
+    assert "nbflow.guest_namespace" not in ast.unparse(
+        [it for it in body if isinstance(it, ast.ImportFrom)]
+    )

@@ -14,6 +14,7 @@ import types
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 _GENERATORS = {
     "Python's random generator": (random.getstate, random.setstate),
@@ -61,6 +62,9 @@ class Copier:
             type: self._class,
             types.ModuleType: lambda value, _: value,
             np.ndarray: self._array,
+            # Their own way to copy tidies up what they have inside.
+            pd.DataFrame: self._table,
+            pd.Series: self._table,
             **dict.fromkeys(_ITERATORS, _refuse),
         }
         before = {kind: table.get(kind) for kind in special}
@@ -118,6 +122,9 @@ class Copier:
         if isinstance(each, property):
             return property(copy.deepcopy(each.fget, memo))
         return copy.deepcopy(each, memo)
+
+    def _table(self, value, memo):
+        return copy._reconstruct(value, memo, *value.__reduce_ex__(4))
 
     def _array(self, value, memo):
         root = value

@@ -7,6 +7,7 @@ import at the top of a cell is replayed: each kernel repeats it for itself.
 import ast
 
 from nbflow.core.cells.effects import is_known_module, module_object
+from nbflow.core.cells.effects.language import Touch
 from nbflow.core.cells.effects.lookup import is_module
 from nbflow.core.cells.expressions import Expressions
 from nbflow.core.cells.memory import Memory
@@ -32,6 +33,10 @@ class Imports:
         """Follow ``from a import b as c``."""
         self._memory.page.traits["imports"] = None
         module = node.module or ""
+        if module == "__future__":
+            # IPython compiles all later cells so, too.
+            compiler = Touch("setting", "how Python compiles")
+            self._memory.page.touch((compiler,), self._memory.act("sets", node))
         for alias in node.names:
             if alias.name == "*":
                 act = self._memory.act("stops", node)

@@ -127,7 +127,9 @@ class Parts(Naming):
         self._run_properties(owner, node)
         memory.change(owner.regions, node, "")
         known = type_named(owner.type)
-        copied = known is not None and known.copies and value.type in (*ARITHMETIC, *FIXED)
+        # A table copies what becomes its column; but it may be a series, and keep it as an element.
+        plain = (*ARITHMETIC, *FIXED) if owner.type == "ndarray" else FIXED
+        copied = known is not None and known.copies and value.type in plain
         for region in owner.regions if not copied else ():
             memory.hold(region, value.regions, node)
 

@@ -49,9 +49,10 @@ def common_form(text: str, mime: str) -> str:
     return text
 
 
-def _replaced(pattern: str, by: str) -> Callable[[str], str]:
+def _replaced(pattern: str, by: str, holds: str = "") -> Callable[[str], str]:
+    """Replace what is found; a text in which `holds` does not stand is not even searched."""
     compiled = re.compile(pattern)
-    return lambda text: compiled.sub(by, text)
+    return lambda text: compiled.sub(by, text) if holds in text else text
 
 
 def _numbered(pattern: str, word: str) -> Callable[[str], str]:
@@ -101,7 +102,7 @@ RULES: Final = (
     Rule(
         "files of cells",
         "the file name of a cell in a warning or a traceback has the kernel's process id",
-        _replaced(r"\S*ipykernel_\d+[\\/](\d+)\.py", r"<cell file \1>"),
+        _replaced(r"\S{0,200}ipykernel_\d+[\\/](\d+)\.py", r"<cell file \1>", "ipykernel_"),
     ),
     Rule(
         "temporary names",

@@ -52,6 +52,8 @@ class StageEnd(msgspec.Struct, frozen=True):
         and are not in one file.
     programs
         What programs were started.
+    warned
+        Warnings of libraries that were shown, and are shown once in a kernel.
     left
         What cannot be written, and need not be, and why; see `StageSpec.optional`.
     """
@@ -64,6 +66,7 @@ class StageEnd(msgspec.Struct, frozen=True):
     written_files: tuple[str, ...] = ()
     shared: tuple[tuple[str, str], ...] = ()
     programs: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
     left: tuple[tuple[str, str], ...] = ()
 
 

@@ -1,13 +1,13 @@
 """Runs of one notebook side by side: what differs, and whether it has to be equal.
 
-What differs in a cell that is known not to give the same each time (it reads the clock, say), or
-that depends on such a cell, is told, and is no fault. Of everything else two runs in order decide:
-where *they* differ, nothing can be demanded of a third. That second run is only made where it is
-needed.
+Trying decides: where two runs in order differ, nothing can be demanded of a third. Those further
+runs are only made if something differs; two of them, if the analysis holds a cell for one that does
+not give the same each time (it reads the clock, say), since that may be the same by chance.
+What the analysis says excuses nothing by itself: of much it only does not know.
 """
 
 import mimetypes
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -16,12 +16,14 @@ from nbflow.core.states import NodeState
 from nbflow.definition.cell_text import analyze_notebook
 from nbflow.definition.notebook_file import NotebookFiles
 from nbflow.notebooks.comparing import Difference, compare, compare_files, compare_texts
-from nbflow.session.both_ways.copies import Asked, FileLeft, workplace
+from nbflow.session.both_ways.copies import Asked, FileLeft, Workplace, workplace
 from nbflow.session.both_ways.schedules import Schedule
 from nbflow.session.both_ways.ways import Way, by_cells, in_order
 
-#: Why something is not the same each time, where only trying has shown it.
-_SHOWN = "two runs in order differ there, too"
+#: Why something need not be the same.
+_SHOWN = "runs in order differ there, too"
+#: How often the notebook is run in order again, at most.
+_AGAIN = 2
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,19 +88,17 @@ def verify(asked: Asked, schedules: Sequence[Schedule], *, failing: bool = True)
         goes_on = failing or expected.outcome == NodeState.SUCCEEDED
         found = tuple(by_cells(place, schedule) for schedule in (schedules if goes_on else ()))
         differences = {way.name: tuple(differing(expected, way, unsure)) for way in found}
-        if any(not each.unsure for them in differences.values() for each in them):
-            again = in_order(place)
-            differences = _without_shown(differences, differing(expected, again, unsure))
+        shown = _shown(place, expected, differences)
         return Verified(
             notebook=asked.notebook.place or asked.notebook.path,
             expected=expected,
             found=found,
             differences={
-                name: tuple(each for each in them if not each.unsure)
+                name: tuple(each for each in them if each.place not in shown)
                 for name, them in differences.items()
             },
             excused={
-                name: tuple(each for each in them if each.unsure)
+                name: tuple(_excused(each) for each in them if each.place in shown)
                 for name, them in differences.items()
             },
             cells=len(analysis.cells),
@@ -119,7 +119,7 @@ def differing(expected: Way, found: Way, unsure: Mapping[str, str]) -> Iterator[
 
 
 def unsure_cells(analysis: Analysis, sources: Mapping[int, str]) -> dict[str, str]:
-    """Return why cells need not give the same each time, by their sources.
+    """Return why cells may not give the same each time, by their sources.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def unsure_cells(analysis: Analysis, sources: Mapping[int, str]) -> dict[str, st
     whys: dict[int, str] = {}
     for cell in analysis.cells:
         if cell.unsure:
-            whys[cell.number] = f"it depends on {cell.unsure[0].words}"
+            whys[cell.number] = cell.unsure[0].words
     for cell in analysis.cells:
         for each in analysis.dependences:
             if each.target == cell.number and each.kind == "data" and each.source in whys:
@@ -148,19 +148,24 @@ def _analysis(path: str) -> tuple[Analysis, dict[int, str]]:
     return analyze_notebook(notebook), {cell.index: cell.source for cell in notebook.cells}
 
 
-def _without_shown(
-    differences: Mapping[str, Iterable[Difference]], shown: Iterable[Difference]
-) -> dict[str, tuple[Difference, ...]]:
-    places: Collection[object] = {each.place for each in shown}
-    return {
-        name: tuple(
-            msgspec.structs.replace(each, unsure=_SHOWN)
-            if each.place in places and not each.unsure
-            else each
-            for each in them
-        )
-        for name, them in differences.items()
-    }
+def _shown(
+    place: Workplace, expected: Way, differences: Mapping[str, Iterable[Difference]]
+) -> set[object]:
+    """Return the places in which runs in order differ, too; run again as often as it takes."""
+    left = [each for them in differences.values() for each in them]
+    shown: set[object] = set()
+    for turn in range(_AGAIN):
+        if not left or (turn and not any(each.unsure for each in left)):
+            break
+        again = in_order(place)
+        shown.update(each.place for each in differing(expected, again, {}))
+        left = [each for each in left if each.place not in shown]
+    return shown
+
+
+def _excused(difference: Difference) -> Difference:
+    known = f" ({difference.unsure})" if difference.unsure else ""
+    return msgspec.structs.replace(difference, unsure=f"{_SHOWN}{known}")
 
 
 def _of_file(path: str, one: FileLeft | None, two: FileLeft | None) -> Iterator[Difference]:
