@@ -89,9 +89,11 @@ def judge(stages: Sequence[Judged]) -> Verdict:
         return Verdict("failed", failed=failed)
     why = conflict or ended or next(_losses(stages), "a stage has not run")
     for stage in stages:
-        if stage.place.effects and stage.has_run:
-            done = f"{stage.place.node} has done something outside that cannot be undone"
-            return Verdict("refused", f"{why}; and {done}")
+        done = _lasting_effect(stage)
+        if done:
+            return Verdict(
+                "refused", f"{why}; and {stage.place.node} {done}, which cannot be undone"
+            )
     return Verdict("in order", why)
 
 
@@ -99,12 +101,24 @@ def _conflicts(stages: Sequence[Judged]) -> Iterator[str]:
     for stage in stages:
         if stage.conflicts and stage.result.reason is not None:
             yield f"{stage.place.node}: {stage.result.reason.message}"
+    yield from _unseen_writers(stages)
     for place, stage in enumerate(stages):
         for other_place, other in enumerate(stages[:place]):
             if stage.record is None or other.record is None:
                 continue
             ordered = other_place in stage.place.before or place in other.place.before
             yield from _between(stage, other, stage.record, other.record, ordered=ordered)
+
+
+def _unseen_writers(stages: Sequence[Judged]) -> Iterator[str]:
+    """Yield what stages have written behind Python's back, and were not known to write."""
+    if any(stage.place.effects and stage.has_run for stage in stages):
+        return  # It may have been that one, which all others have waited for.
+    records = [stage.record for stage in stages if stage.record is not None]
+    known = {path for record in records for path in record.written_files}
+    known.update(path for record in records for path, _ in record.undo)
+    for path in sorted({path for record in records for path in record.native_files} - known):
+        yield f"{path} has changed meanwhile, and nobody was known to write it"
 
 
 def _between(
@@ -131,6 +145,19 @@ def _between(
         {*mine.displays} & {*theirs.updates} | {*theirs.displays} & {*mine.updates}
     ):
         yield f"{names}: one has made the display {display!r}, and the other has updated it"
+
+
+def _lasting_effect(stage: Judged) -> str:
+    """Return what a stage has done outside that cannot be undone; empty if there is nothing."""
+    if not stage.has_run:
+        return ""
+    if stage.record is None:
+        return "may have done anything outside" if stage.place.effects else ""
+    if stage.record.programs:
+        return f"has started a program ({stage.record.programs[0]})"
+    kept = {path for path, _ in stage.record.undo}
+    lost = sorted({*stage.record.written_files} - kept)
+    return f"has written {lost[0]}" if lost else ""
 
 
 def _early_ends(stages: Iterable[Judged]) -> Iterator[str]:

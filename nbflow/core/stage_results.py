@@ -65,6 +65,9 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         Indices of cells, in the stage's notebook, whose results another stage keeps.
     read_files, written_files
         Absolute paths, as far as they could be seen.
+    native_files
+        Files below the working folder that have changed meanwhile, and that libraries write
+        without Python's knowing.
     shared
         Pairs of variables, the first made here, the second taken from elsewhere, that share memory.
     warned
@@ -77,6 +80,8 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         What it should have handed on for the notebook as a whole, and could not: kind and message.
     left
         Variables that have stayed behind, as they may, and why; see `StageSpec.optional`.
+    programs
+        What programs its cells have started.
     undo
         Files as they were before the stage wrote them: path and artifact, None if there was none.
     """
@@ -85,6 +90,7 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     repeated: tuple[int, ...] = ()
     read_files: tuple[str, ...] = ()
     written_files: tuple[str, ...] = ()
+    native_files: tuple[str, ...] = ()
     shared: tuple[tuple[str, str], ...] = ()
     warned: tuple[str, ...] = ()
     displays: tuple[str, ...] = ()
@@ -92,6 +98,7 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     lessons: tuple[Lesson, ...] = ()
     unkept: tuple[tuple[str, str], ...] = ()
     left: tuple[tuple[str, str], ...] = ()
+    programs: tuple[str, ...] = ()
     undo: tuple[tuple[str, Artifact | None], ...] = ()
 
 

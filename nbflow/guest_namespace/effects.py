@@ -6,6 +6,7 @@ not seen; which of their functions write is a matter of the tables of `nbflow.co
 """
 
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -15,6 +16,8 @@ from typing import Any
 
 from nbflow.guest_namespace.files import LOOKING, PROGRAMS, file_state, own_folders, program_name
 
+#: Larger files are not kept.
+_KEPT_BYTES = 1_000_000_000
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
 #: Of which arguments paths are written by these, each with the argument that is its folder.
 _WRITERS: dict[str, tuple[tuple[int, int], ...]] = {
@@ -40,10 +43,15 @@ class Effects:
         Folders whose files do not count.
     place
         Says which cell runs now.
+    keeping
+        Folder in which files are kept as they are before they are written.
     """
 
-    def __init__(self, ignored: Iterable[str], place: Callable[[], int]) -> None:
+    def __init__(self, ignored: Iterable[str], place: Callable[[], int], keeping: str) -> None:
         self._place = place
+        self._keeping = keeping
+        #: Path -> where it is kept, or None if there was nothing; without those that cannot be.
+        self._kept: dict[str, str | None] = {}
         self._ignored = tuple(
             os.path.join(os.path.abspath(each), "")  # noqa: PTH100, PTH118 - links stay
             for each in (*ignored, *own_folders(), *_caches())
@@ -82,6 +90,10 @@ class Effects:
                 found.setdefault(path, place)
         return found
 
+    def kept(self) -> dict[str, str | None]:
+        """Return what was written, each with its copy of before; None is for what was not there."""
+        return {path: self._kept[path] for path in self.written() if path in self._kept}
+
     def programs(self) -> dict[str, int]:
         """Return the programs that were started, each with its first cell."""
         return dict(self._programs)
@@ -96,6 +108,7 @@ class Effects:
         elif event == "sqlite3.connect":
             path = _full_path(arguments[0])
             if self._counts(path):
+                self._keep(path)
                 self._read[path] = None
                 self._databases.setdefault(path, (file_state(path), self._place()))
         elif event in PROGRAMS and not self._is_unheard():
@@ -117,7 +130,28 @@ class Effects:
 
     def _writes(self, path: str) -> None:
         if self._counts(path) and path not in self._written:
+            self._keep(path)
             self._written[path] = file_state(path), self._place()
+
+    def _keep(self, path: str) -> None:
+        """Copy a file that is about to be written: Python tells of it before it happens."""
+        state = file_state(path)
+        if path in self._kept or state == "folder":
+            return
+        if state is None:
+            self._kept[path] = None
+            return
+        before, self._unheard = self._unheard, threading.get_ident()
+        try:
+            if os.path.isfile(path) and os.path.getsize(path) <= _KEPT_BYTES:  # noqa: PTH113, PTH202
+                copy = os.path.join(self._keeping, f"kept-{len(self._kept)}")  # noqa: PTH118
+                shutil.copyfile(path, copy)
+                self._kept[path] = copy
+        except OSError:
+            # It cannot be read, or there is no room: then it cannot be put back, either.
+            self._kept.pop(path, None)
+        finally:
+            self._unheard = before
 
     def _counts(self, path: str) -> bool:
         return bool(path) and not (

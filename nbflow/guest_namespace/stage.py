@@ -76,7 +76,7 @@ class Stage:
         self._begun = 0
         self._folders = {os.getcwd()}  # noqa: PTH109 - the text itself is wanted
         self._background = Background()
-        self._effects = Effects([str(folder), *plan["ignored"]], self._position_now)
+        self._effects = Effects([str(folder), *plan["ignored"]], self._position_now, str(folder))
         #: The last error that a cell has raised, be it that the notebook goes on after it.
         self._error = getattr(sys, "last_value", None)
         self._open(0)
@@ -123,6 +123,7 @@ class Stage:
             "read_files": read,
             "written_files": written,
             "shared": given.shared,
+            "kept_files": self._effects.kept(),
             "programs": programs,
             "warned": sorted(self._warned),
             "left": [each for each in given.refused.items() if self._may_stay(each[0])],

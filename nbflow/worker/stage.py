@@ -36,6 +36,7 @@ from nbflow.notebooks.reading import KernelChoice, read_notebook
 from nbflow.notebooks.stages.assembling import with_record
 from nbflow.notebooks.stages.cutting import Cut, by_place, cut, note_places
 from nbflow.notebooks.stages.earlier_names import earlier_names
+from nbflow.notebooks.stages.native_files import native_files
 from nbflow.notebooks.stages.stage_kernel import StageEnd, StageKernel
 from nbflow.notebooks.writing import write_file
 from nbflow.worker.notebook import Bench, NotebookAttempt
@@ -159,18 +160,32 @@ class StageAttempt(NotebookAttempt):
         self._record = StageRecord(
             read_files=end.read_files,
             written_files=end.written_files,
+            native_files=await asyncio.to_thread(self._native_files),
             shared=end.shared,
             warned=end.warned,
             displays=tuple(sorted(run.displays)),
             updates=tuple(sorted(run.foreign_updates)),
             lessons=self._lessons(end),
             left=end.left,
-            undo=self._kept_files or (),
+            programs=end.programs,
+            undo=await asyncio.to_thread(self._undo, end),
         )
         if not problems:
             return failure
         message = "the cells do what was not known of them: " + "; ".join(problems)
         return Failure(Reason("conflict", message), ErrorInfo("Conflict", message))
+
+    def _undo(self, end: StageEnd) -> tuple[tuple[str, Artifact | None], ...]:
+        """Return what puts files back that were written, also where Python did not see it."""
+        kept = dict(self._kept_files or ())
+        for path, copy in end.kept_files.items():
+            if path not in kept:
+                kept[path] = None if copy is None else self._store.put_file(copy, "file")
+        return tuple(kept.items())
+
+    def _native_files(self) -> tuple[str, ...]:
+        folder = Path(self._code.cwd or self._code.papermill.folder or Path(self._code.path).parent)
+        return native_files(folder, self._started_at) if folder.is_dir() else ()
 
     def _lessons(self, end: StageEnd) -> tuple[Lesson, ...]:
         sources = {

@@ -84,15 +84,30 @@ def test_a_conflict_means_to_run_in_order(place):
     assert "broken" in verdict.why
 
 
-def test_what_cannot_be_undone_is_not_done_again():
-    effects = replace(BRANCHES[0], place=replace(BRANCHES[0].place, effects=True))
-    stages = [effects, *with_(1, failed(BRANCHES[1], 1, "conflict"))[1:]]
+@pytest.mark.parametrize(
+    ("done", "told"),
+    [
+        ({"programs": ("rm",)}, "has started a program (rm)"),
+        ({"written_files": ("/a",)}, "has written /a"),
+    ],
+)
+def test_what_cannot_be_undone_is_not_done_again(done, told):
+    first = stage("x/cells-1", 0, effects=True, **done)
+    stages = [first, *with_(1, failed(BRANCHES[1], 1, "conflict"))[1:]]
     verdict = judge(stages)
     assert verdict.kind == "refused"
-    assert "x/cells-1 has done something outside" in verdict.why
+    assert told in verdict.why
     # Where it has not run, there is nothing to undo.
-    stages = [skipped(effects), *stages[1:]]
+    assert judge([skipped(first), *stages[1:]]).kind == "in order"
+
+
+def test_what_can_be_undone_is_done_again():
+    first = stage("x/cells-1", 0, effects=True, written_files=("/a",), undo=(("/a", None),))
+    stages = [first, *with_(1, failed(BRANCHES[1], 1, "conflict"))[1:]]
     assert judge(stages).kind == "in order"
+    # Of one that may have effects and has left no word, anything has to be feared.
+    silent = replace(failed(first, 0), record=None, failed_at=None)
+    assert judge([silent, *stages[1:]]).kind == "refused"
 
 
 @pytest.mark.parametrize(
@@ -108,14 +123,25 @@ def test_what_cannot_be_undone_is_not_done_again():
     ],
 )
 def test_what_stages_side_by_side_touch_together(one, other, kind):
-    stages = with_(1, stage("x/cells-2", 1, 3, before=(0,), **one))
-    stages[2] = stage("x/cells-3", 2, 4, before=(0,), **other)
+    kept = {"undo": (("/a", None),)}
+    stages = with_(1, stage("x/cells-2", 1, 3, before=(0,), **one, **kept))
+    stages[2] = stage("x/cells-3", 2, 4, before=(0,), **other, **kept)
     assert judge(stages).kind == kind
 
 
 def test_files_may_be_handed_on():
     stages = with_(0, stage("x/cells-1", 0, written_files=("/a",)))
     stages[1] = stage("x/cells-2", 1, 3, before=(0,), read_files=("/a",))
+    assert judge(stages).kind == "whole"
+
+
+def test_files_that_are_written_behind_pythons_back():
+    stages = with_(1, stage("x/cells-2", 1, 3, before=(0,), native_files=("/a.parquet",)))
+    assert judge(stages).kind == "in order"
+    # A stage that writes it, or one that may write anything, explains it.
+    stages[2] = stage("x/cells-3", 2, 4, before=(0,), undo=(("/a.parquet", None),))
+    assert judge(stages).kind == "whole"
+    stages[2] = stage("x/cells-3", 2, 4, before=(0,), effects=True)
     assert judge(stages).kind == "whole"
 
 

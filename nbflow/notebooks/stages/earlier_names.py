@@ -21,6 +21,9 @@ _UNNAMED = re.compile(
     re.MULTILINE,
 )
 
+#: What Python binds by itself.
+_IMPLICIT = frozenset({"__annotations__", "__warningregistry__"})
+
 
 def earlier_names(written: NotebookNode, spec: StageSpec) -> frozenset[str] | None:
     """Return all names that cells of other stages may bind before the last cell of a stage.
@@ -37,7 +40,7 @@ def earlier_names(written: NotebookNode, spec: StageSpec) -> frozenset[str] | No
     frozenset of str or None
         None stands for any name.
     """
-    names: set[str] = set()
+    names = set(_IMPLICIT)
     for text in _texts(written, spec):
         if _UNNAMED.search(text):
             return None

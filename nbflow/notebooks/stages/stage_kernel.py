@@ -50,6 +50,8 @@ class StageEnd(msgspec.Struct, frozen=True):
     shared
         Pairs of variables, the first made here, the second taken from elsewhere, that share memory
         and are not in one file.
+    kept_files
+        Of written files, the copy of what they were before; None is for what was not there.
     programs
         What programs were started.
     warned
@@ -65,6 +67,7 @@ class StageEnd(msgspec.Struct, frozen=True):
     read_files: tuple[str, ...] = ()
     written_files: tuple[str, ...] = ()
     shared: tuple[tuple[str, str], ...] = ()
+    kept_files: dict[str, Path | None] = {}
     programs: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()
     left: tuple[tuple[str, str], ...] = ()

@@ -80,7 +80,7 @@ LIBRARIES = (
             (Effect(result="view"), "display"),
             (reads_file("filename", "url", returns=SCALAR), "Image SVG Audio Video"),
             (PURE, "clear_output"),
-            (Effect(barrier="it updates an output of another cell"), "update_display"),
+            (Effect(barrier="it updates an output of another cell", kernel=True), "update_display"),
         ),
     ),
     Library(module="tqdm", default=Effect(returns="iterator", result="iterator", iterates=True)),

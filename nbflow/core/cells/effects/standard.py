@@ -20,6 +20,8 @@ _CLOCK = Effect(returns=SCALAR, touches=(Touch("world", "the clock"),))
 _NETWORK = Effect(touches=(Touch("world", "the network"),))
 _CHANCE = Effect(returns=SCALAR, touches=(Touch("world", "the system's chance"),))
 PYTHON = "Python's random generator"
+#: Whoever has a frame, or all objects there are, has every variable.
+_FRAMES = Effect(barrier="it reaches variables by other ways than their names", namespace=True)
 _PROGRAM = Effect(barrier="it runs another program", pinned="it is a process")
 _ITERATOR = Effect(returns="iterator", result="iterator", iterates=True)
 _CONTAINER = Effect(result="elements", iterates=True)
@@ -226,6 +228,7 @@ STANDARD = (
             (PURE, "getsizeof getrecursionlimit exc_info intern getrefcount"),
             (sets("recursion limit"), "setrecursionlimit"),
             (Effect(barrier="it ends the cell"), "exit"),
+            (_FRAMES, "_getframe _current_frames"),
         ),
         objects={
             "path": "setting:sys.path",
@@ -264,6 +267,21 @@ STANDARD = (
         functions=table(
             (PURE, "collect isenabled"),
             (sets("garbage collection"), "enable disable freeze unfreeze set_threshold"),
+            (_FRAMES, "get_objects get_referrers get_referents"),
+        ),
+    ),
+    Library(
+        module="inspect",
+        functions=table((_FRAMES, "currentframe stack trace getouterframes")),
+        default=Effect(returns=SCALAR),
+    ),
+    Library(
+        module="importlib",
+        functions=table(
+            (
+                Effect(barrier="it imports by name at run time", namespace=True, kernel=True),
+                "import_module reload",
+            ),
         ),
     ),
     Library(

@@ -106,9 +106,16 @@ class Units:
                 self._join(cell for cell in self.working if cell <= place)
             if "lasting" in self._cells[place].traits:
                 self._join(cell for cell in self.working if cell >= place)
+        self._join_what_is_nameless()
         for first, second in zip(self.working, self.working[1:], strict=False):
             if first in self._effects and second in self._effects:
                 self._join((first, second))
+
+    def _join_what_is_nameless(self) -> None:
+        """Join cells that reach variables by other ways than their names: these stand nowhere."""
+        blind = [place for place in self.working if "forgets" in self._cells[place].traits]
+        if blind:
+            self._join(cell for cell in self.working if blind[0] <= cell <= blind[-1])
 
     def _hidden_dependences(self, analysis: Analysis) -> Iterator[tuple[int, int]]:
         """Yield cells that share what is no variable, as the memory of a library."""
