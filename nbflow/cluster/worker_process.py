@@ -8,7 +8,6 @@ needs no ``if __name__ == "__main__"`` guard.
 
 import asyncio
 import ctypes
-import importlib
 import os
 import signal
 import sys
@@ -54,6 +53,7 @@ async def serve(options: WorkerOptions, facilities: Facilities) -> None:
     from distributed import Worker
 
     from nbflow.cluster.remote import WorkerSide
+    from nbflow.worker.performing import load_notebooks
 
     worker = Worker(
         options.scheduler,
@@ -76,7 +76,7 @@ async def serve(options: WorkerOptions, facilities: Facilities) -> None:
         WorkerSide(worker, facilities).settle()
         if options.kernels:
             # While the driver makes up its mind: half a second that the first notebook would wait.
-            await asyncio.to_thread(importlib.import_module, "nbflow.worker.notebook")
+            await asyncio.to_thread(load_notebooks)
         waits = [asyncio.ensure_future(worker.finished()), asyncio.ensure_future(stop.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:

@@ -122,6 +122,25 @@ class Marks:
         return sink.digest()
 
 
+def _without_cache(made: Any) -> Any:
+    """Return how an array of pandas is made again, without what it has only looked up."""
+    if isinstance(made, str) or len(made) <= _STATE or not isinstance(made[_STATE], tuple):
+        return made
+    parts = (
+        {name: it for name, it in part.items() if name != "_cache"} if type(part) is dict else part
+        for part in made[_STATE]
+    )
+    return (
+        *made[:_STATE],
+        tuple(part for part in parts if type(part) is not dict or part),
+        *made[_STATE + 1 :],
+    )
+
+
+#: Where the state of an object stands among what makes it again.
+_STATE = 2
+
+
 class _Marker(Carrier):
     """Writes what cannot be moved, too, as long as it can be written at all."""
 
@@ -133,6 +152,8 @@ class _Marker(Carrier):
         if kind is CACHED:
             # What it remembers is no part of it.
             return make_cached, (thing.__wrapped__, 0, False)
+        if kind.__module__.startswith("pandas.core.arrays"):
+            return _without_cache(thing.__reduce_ex__(5))
         if isinstance(thing, (type, types.FunctionType, types.CellType)):
             return super().reducer_override(thing)
         return self._array(thing) if kind.__module__ == "numpy" else NotImplemented

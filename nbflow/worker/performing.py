@@ -7,6 +7,8 @@ kills what runs, and is passed on.
 """
 
 import asyncio
+import importlib
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -80,6 +82,20 @@ async def perform(
     return await _perform(task, worker_name, store, scratch, report, clock, facilities)
 
 
+def load_notebooks() -> None:
+    """Load what runs notebooks, if it is not there yet. Blocks.
+
+    One thread at a time: papermill and its engines import each other, and of two threads that meet
+    half-way, Python lets one see what the other has only half loaded.
+    """
+    with _LOADING:
+        for name in ("assembly", "stage"):
+            importlib.import_module(f"nbflow.worker.{name}")
+
+
+_LOADING = threading.Lock()
+
+
 async def _perform(
     task: AttemptTask,
     worker_name: str,
@@ -125,6 +141,7 @@ async def _notebook(
     clock: Callable[[], float],
     facilities: Facilities,
 ) -> Outcome:
+    await asyncio.to_thread(load_notebooks)
     # Lazy: a worker that only runs functions need not load papermill, nbclient and nbformat.
     from nbflow.notebooks.guard import StopRequest
     from nbflow.worker.assembly import AssemblyAttempt

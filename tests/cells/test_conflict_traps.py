@@ -21,7 +21,6 @@ TRAPS = [
     Trap("a seed by ctypes' way", "import random\nrandom.seed(1)", "getattr(random, 'se' + 'ed')(2)", "x = 5", "random.random(), x"),
     Trap("a generator behind a name", "import random\nrandom.seed(1)\nd = {'draw': random.random}", "a = d['draw']()", "b = 1", "c = d['draw']()", "a, b, c"),
     Trap("a cell that says it is pure, and writes", "x = 1", ("open('a.txt', 'w').write('1')", ["nbflow:pure"]), "y = 2", "import os\nos.path.exists('a.txt'), x, y"),
-    Trap("an environment by putenv", "import os\nx = 1", "getattr(os, 'put' + 'env')('TRAP', '5')", "y = 2", "import subprocess\nsubprocess.run('echo $TRAP', shell=True, capture_output=True, text=True).stdout, x, y"),
     Trap("settings by another name", "import decimal\nc = decimal.getcontext()", "c.prec = 4", "x = 1", "decimal.Decimal(1) / 3, x"),
     Trap("a class of a library gets an attribute", "import fractions\nF = fractions.Fraction", "F.mine = 5", "x = 1", "fractions.Fraction(1, 2).mine, x"),
     Trap("a module's list", "import sys\nx = 1", "sys.argv.append('more')", "y = 2", "'more' in sys.argv, x, y", "sys.argv.pop();"),

@@ -74,7 +74,7 @@ WORLD = [
     Trap("environ", "import os", "os.environ['TRAP'] = 'a'", "x = os.environ['TRAP']", "os.environ['TRAP'] = 'b'", "y = os.environ.get('TRAP')", "del os.environ['TRAP']", "x, y, os.environ.get('TRAP')"),
     Trap("%env", "%env TRAP=1", "import os\nx = os.environ['TRAP']", "%env TRAP=2", "x, os.environ['TRAP']"),
     Trap("environ of a program", "import os, subprocess\nos.environ['TRAP'] = 'a'", "x = 1", "subprocess.run('echo $TRAP', shell=True, capture_output=True, text=True).stdout, x"),
-    Trap("chdir", "import os\nos.mkdir('d')", "open('a', 'w').write('top')", "os.chdir('d')", "open('a', 'w').write('below')", "os.chdir('..')", "open('a').read(), open('d/a').read()", "os.path.basename(os.getcwd())"),
+    Trap("chdir", "import os\nos.mkdir('d')", "open('a', 'w').write('top')", "os.chdir('d')", "open('a', 'w').write('below')", "os.chdir('..')", "open('a').read(), open('d/a').read()", "os.path.basename(os.getcwd())", in_order=True),
     Trap("%cd", "%mkdir d", "%cd -q d", "x = 1", "open('a', 'w').write('in d')", "import os\nos.path.basename(os.getcwd()), x", "%cd -q ..", "os.path.exists('d/a')"),
     Trap("sys.path", "import sys, os\nos.mkdir('lib')\nopen('lib/only_here.py', 'w').write('V = 5')", "sys.path.insert(0, 'lib')", "x = 1", "import only_here", "only_here.V, x", "sys.path.remove('lib')"),
     Trap("pandas options", "import pandas as pd\ndf = pd.DataFrame({'a': [1.23456789] * 3})", "df", "pd.set_option('display.precision', 2)", "df", "pd.reset_option('display.precision')", "df"),

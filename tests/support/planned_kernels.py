@@ -54,6 +54,7 @@ class Copier:
     def __init__(self, source, target):
         self.source, self.target = source, target
         self.memo = {}
+        self._in_tables = 0
 
     def __call__(self, value):
         table = copy._deepcopy_dispatch
@@ -124,17 +125,22 @@ class Copier:
         return copy.deepcopy(each, memo)
 
     def _table(self, value, memo):
-        return copy._reconstruct(value, memo, *value.__reduce_ex__(4))
+        # What two tables share on the quiet is parted as soon as one of them changes.
+        self._in_tables += 1
+        try:
+            return copy._reconstruct(value, memo, *value.__reduce_ex__(4))
+        finally:
+            self._in_tables -= 1
 
     def _array(self, value, memo):
         root = value
-        while isinstance(root.base, np.ndarray):
+        while isinstance(root.base, np.ndarray) and not self._in_tables:
             root = root.base
         if value.dtype.hasobject or root.dtype.hasobject or type(value) is not np.ndarray:
             made = np.ndarray.__deepcopy__(value, memo)
             memo[id(value)] = made
             return made
-        key = ("buffer", id(root))
+        key = ("buffer", id(value) if self._in_tables else id(root))
         if key not in memo:
             memo.setdefault(id(memo), []).append(root)
             memo[key] = root.copy(order="K")
