@@ -49,7 +49,7 @@ def test_a_driver_that_ends_at_any_durable_step_loses_nothing(
 
 
 @pytest.mark.alone  # Processes that are killed at chosen moments need a machine that keeps pace.
-@pytest.mark.timeout(600)  # A driver that is stopped and not killed is waited for until its lease ends.
+@pytest.mark.timeout(600)  # A driver that is stopped is waited for until its lease ends.
 def test_random_kills_of_all_processes_lose_nothing(tmp_path: Path) -> None:
     ended = _run("chaos", "--kills", "10", "--seed", "20261", "--lanes", "2", folder=tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr

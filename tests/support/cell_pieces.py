@@ -110,7 +110,8 @@ PIECES = (
     "a = random.Random(1)",
     "b = a.random()",
 )  # fmt: skip
-#: Pieces with arrays and tables, from notebooks as people write them.
+#: Pieces with arrays and tables, from notebooks as people write them. No series has a table as an
+#: element: that it may be changed there is not known of tables.
 DATA_PIECES = (
     "a = np.arange(6)",
     "a = np.zeros((2, 3))",
@@ -148,7 +149,7 @@ DATA_PIECES = (
     "a = b.values",
     "a = b.to_numpy()",
     "a['m'] = 1",
-    "a['m'] = b if a is not b else 2",
+    "a['m'] = b if np.ndim(a) == 2 or not hasattr(b, '__len__') else 2",
     "a.loc[0, 'k'] = 9",
     "a.iloc[0] = 0",
     "a.columns = ['k' + str(i) for i in range(len(a.columns))]",
@@ -181,7 +182,7 @@ DATA_PIECES = (
     "a.update(b)",
     "np.random.seed(5)",
     "a = np.random.rand(3)",
-    "np.random.shuffle(a)",
+    "np.random.shuffle(a if isinstance(a, np.ndarray) else [1, 2])",
     "a = b.sample(2)",
     "a = b.sample(2, random_state=1)",
     "a = np.random.default_rng(0)",
@@ -228,6 +229,18 @@ DATA_PIECES = (
     "a, b = train_test_split(c)",
     "a = make_pipeline(StandardScaler(), c)",
 )  # fmt: skip
+#: Those that look into the memory of a table, or into one that no array owns: what moving keeps of
+#: that is a matter of real kernels.
+INTO_TABLES = frozenset(
+    {
+        "a = np.broadcast_to(b, (2,) + b.shape)",
+        "a = b.values",
+        "a = b.to_numpy()",
+        "a = np.asarray(b)",
+        "a = b.attrs",
+        "a.attrs['x'] = b",
+    }
+)
 DATA_START = (
     (
         "import numpy as np\nimport pandas as pd\n"

@@ -145,14 +145,11 @@ class Copier:
             memo.setdefault(id(memo), []).append(root)
             memo[key] = root.copy(order="K")
         offset = value.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-        made = np.ndarray(value.shape, value.dtype, _flat(memo[key]), offset, value.strides)
+        flat = memo[key].ravel(order="K")
+        made = np.ndarray(value.shape, value.dtype, flat, offset, value.strides)
         made.flags.writeable = value.flags.writeable
         memo[id(value)] = made
         return made
-
-
-def _flat(array):
-    return np.lib.stride_tricks.as_strided(array.view(), (array.size,), (array.itemsize,)).data
 
 
 def _refuse(value, _memo):

@@ -8,6 +8,7 @@
 `wording`         puts into words what `ledger` has
 `effects`         tables of what known libraries do
 `stages`          cuts the cells into chains that may run side by side
+`staging`         cuts them into stages that give what a run from top to bottom gives
 `hindrances`      what keeps cells from running side by side, and what frees them
 `tags`            what authors may say
 ================= ==========================================================================

@@ -82,6 +82,8 @@ class LibraryCalls:
         if effect.result == "element":
             looked_into = (region for region in union(args.all()) if region.grows)
             self._memory.change(looked_into, node, "")
+        for region in receiver.regions if effect.owns and receiver is not None else ():
+            self._memory.keep_here(region)
         file = self._touch(effect, receiver, args, node)
         self._stop(effect, node)
         result = self._result(effect, receiver, args, node, file)

@@ -127,9 +127,7 @@ class Parts(Naming):
         self._run_properties(owner, node)
         memory.change(owner.regions, node, "")
         known = type_named(owner.type)
-        # A table copies what becomes its column; but it may be a series, and keep it as an element.
-        plain = (*ARITHMETIC, *FIXED) if owner.type == "ndarray" else FIXED
-        copied = known is not None and known.copies and value.type in plain
+        copied = known is not None and known.copies and value.type in (*ARITHMETIC, *FIXED)
         for region in owner.regions if not copied else ():
             memory.hold(region, value.regions, node)
 

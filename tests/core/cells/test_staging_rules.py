@@ -222,6 +222,11 @@ def test_what_cannot_be_moved_stays(staged, make):
     assert _home(staging, 2) == _home(staging, 4)
 
 
+def test_an_array_that_must_own_its_memory_stays(staged):
+    staging = staged("import numpy as np", "a = np.arange(6)", "b = 1", "a.resize((3,))")
+    assert _home(staging, 2) == _home(staging, 4)
+
+
 def test_generators_of_random_numbers_move(staged):
     cells = ("import random", "g = random.Random(1)", "a = g.random()", "b = 1", "print(g, a)")
     staging = staged(*cells, worth=Worth(heads=frozenset({3, 5})))

@@ -116,8 +116,9 @@ NDARRAY = Type(
         ),
         (
             Effect(returns=SCALAR, mutates=(SELF,)),
-            "fill sort partition put resize itemset setflags byteswap setfield",
+            "fill sort partition put itemset setflags byteswap setfield",
         ),
+        (Effect(returns=SCALAR, mutates=(SELF,), owns=True), "resize"),
         (writes_file(0, "fid", "file"), "tofile dump"),
         (Effect(returns="list"), "tolist"),
         (

@@ -84,6 +84,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Whether it may use and leave what its kernel alone has, besides variables.
     pinned
         Why its result cannot leave its process.
+    owns
+        Whether its receiver must own its memory, and so must be where it was made.
     grows
         Whether looking into its result may add to it, as into a defaultdict.
     """
@@ -105,6 +107,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     background: bool = False
     kernel: bool = False
     pinned: str = ""
+    owns: bool = False
     grows: bool = False
 
 

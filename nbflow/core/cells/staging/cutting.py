@@ -1,9 +1,9 @@
 """Cut the cells of a notebook into stages.
 
 Some cells are *heads*: those that begin a chain that is worth a kernel. Cells with the same heads
-before them (and in the same segment) are one stage. This makes no circles: whoever waits for a cell
-has all heads that the cell has. Where the kernels of such stages would not have what they need, one
-more cell becomes a head, or cells are joined. At the end, stages are joined as long as the
+before them (and in the same segment) are one stage. That makes no circles: whoever waits for a cell
+has all heads that the cell has. Where kernels of such stages would not have what they need, some
+more cells become a head together, or cells are joined. At the end, stages are joined as long as the
 notebook is expected to end no later for that.
 """
 
@@ -69,7 +69,7 @@ class Cutting:
         heads = self._heads()
         if not heads:
             return self._whole()
-        cut = self._mended(heads)
+        cut = self._mended([frozenset({head}) for head in sorted(heads)])
         if not self._worth.weighs:
             return cut
         cut = self._joined(cut)
@@ -112,38 +112,44 @@ class Cutting:
         assert isinstance(cut, Cut), "one kernel has all that its cells need"
         return cut
 
-    def _mended(self, heads: set[int]) -> Cut:
+    def _mended(self, heads: list[frozenset[int]]) -> Cut:
         """Return a cut with these heads; where it is not right, with more, or joined cells."""
         for _ in range(_CUTS_MAX):
             cut = self._fit(self._clusters(heads))
             if isinstance(cut, Cut):
                 return cut
-            marked = {self._units.of(head) for head in heads}
+            known = set(heads)
             for misfit in cut:
-                self._mend(misfit, heads, marked)
+                self._mend(misfit, heads, known)
         return self._whole()
 
-    def _mend(self, misfit: Misfit, heads: set[int], marked: Collection[int]) -> None:
+    def _mend(
+        self, misfit: Misfit, heads: list[frozenset[int]], known: Collection[frozenset[int]]
+    ) -> None:
         of = self._units.of
-        apart = misfit.apart
-        if apart is not None and of(apart) not in {of(misfit.together[0]), *marked}:
-            heads.add(apart)
-        else:
+        fixed = of(misfit.together[0])
+        apart = frozenset(cell for cell in misfit.apart if of(cell) != fixed)
+        if not apart or apart in known:
             self._units.join(misfit.together)
+        elif apart not in heads:
+            heads.append(apart)
 
     # --- cells with the same heads ------------------------------------------------------------
 
-    def _clusters(self, heads: set[int]) -> list[list[int]]:
+    def _clusters(self, heads: Sequence[Collection[int]]) -> list[list[int]]:
         """Return the cells that have the same heads before them."""
         units = self._units
-        marked = {units.of(head) for head in heads}
+        marks: dict[int, int] = {}
+        for bit, cells in enumerate(heads):
+            for cell in cells:
+                marks[units.of(cell)] = marks.get(units.of(cell), 0) | 1 << bit
         sources = units.sources()
         segments = units.segments()
         members = units.members()
         above: dict[int, int] = {}
         found: dict[tuple[int, int], list[int]] = {}
         for unit in TopologicalSorter(sources).static_order():
-            bits = 1 << unit if unit in marked else 0
+            bits = marks.get(unit, 0)
             for source in sources[unit]:
                 bits |= above[source]
             above[unit] = bits

@@ -58,12 +58,12 @@ class Misfit:
     Parameters
     ----------
     apart
-        A cell that had better begin a stage of its own; None if that does not help.
+        Cells that had better be in another stage than the others; empty if that does not help.
     together
         Cells that can be in one stage instead.
     """
 
-    apart: int | None
+    apart: tuple[int, ...]
     together: tuple[int, ...]
 
 
@@ -141,7 +141,8 @@ class Kernels:
             if version not in own:
                 earlier = course.taken.get(name)
                 if earlier is not None:
-                    return Misfit(cell, (version, cell))
+                    later = sorted(each for each in own if each >= cell)
+                    return Misfit(tuple(later), (version, cell))
                 course.taken[name] = Taken(name, version, cell)
             course.has[name] = version
         return None
@@ -227,11 +228,11 @@ class Giving:
     def _misfits(self, group: Sequence[Taken]) -> list[Misfit]:
         homes = {self._home[each.version] for each in group}
         if len(homes) > 1:
-            return [Misfit(None, tuple(each.version for each in group))]
+            return [Misfit((), tuple(each.version for each in group))]
         found: list[Misfit] = []
         own = self._kernels[homes.pop()].own
         for each in group:
             if not self._fits(self._home[each.version], each):
-                apart = self._versions.next_without(each.name, each.version, own)
+                apart = self._versions.all_without(each.name, each.version, own)
                 found.append(Misfit(apart, (each.version, each.cell)))
         return found

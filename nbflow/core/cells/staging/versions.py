@@ -66,10 +66,10 @@ class Versions:
             version = max(version, _last(self._touching_all, cell))
         return None if version < 0 or name in self._gone[version] else version
 
-    def next_without(self, name: str, version: int, among: Collection[int]) -> int | None:
-        """Return the first of some cells at whose end a variable has another version."""
+    def all_without(self, name: str, version: int, among: Collection[int]) -> tuple[int, ...]:
+        """Return those of some cells at whose end a variable has a later version."""
         later = sorted(other for other in among if other > version)
-        return next((each for each in later if self.before(each + 1, name) != version), None)
+        return tuple(each for each in later if self.before(each + 1, name) != version)
 
     def needs(self, cell: int) -> Iterator[tuple[str, int]]:
         """Yield the variables that must be as in a run from top to bottom, and their versions."""
