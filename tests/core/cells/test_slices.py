@@ -7,6 +7,7 @@ and run in plain `exec`. Cells that would fail are left out.
 
 import contextlib
 import io
+import os
 import random
 import re
 
@@ -93,7 +94,13 @@ def _plain(text):
     return re.sub(r"0x[0-9a-fA-F]+", "0x", text)
 
 
-_SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+#: The same ones each time; ``NOTEBOOKS=500`` tries so many others.
+_SETTINGS = settings(
+    max_examples=int(os.environ.get("NOTEBOOKS", "60")),
+    derandomize="NOTEBOOKS" not in os.environ,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @_SETTINGS

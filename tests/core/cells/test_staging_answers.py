@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import random
 import re
 
@@ -25,7 +26,13 @@ from nbflow.core.cells import CellText, analyze
 from nbflow.core.cells.staging import Worth, stage_cells
 
 MOVED_PIECES = tuple(piece for piece in DATA_PIECES if piece not in INTO_TABLES)
-_SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+#: The same ones each time; ``NOTEBOOKS=500`` tries so many others.
+_SETTINGS = settings(
+    max_examples=int(os.environ.get("NOTEBOOKS", "40")),
+    derandomize="NOTEBOOKS" not in os.environ,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def _sequential(sources):
