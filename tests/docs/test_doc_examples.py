@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 from markdown_page import PAGES, ROOT, Block, blocks
 from msgspec.structs import replace
 from nbformat.v4 import new_code_cell, new_notebook
@@ -88,7 +89,8 @@ def test_the_examples_of_a_page_run(page, folder):
     for number, block in enumerate(blocks(page)):
         match block:
             case Block(verb="not run"):
-                compile(block.text, f"{page.name}:{block.line}", "exec")
+                source = TransformerManager().transform_cell(block.text)  # as a cell: with magics
+                compile(source, f"{page.name}:{block.line}", "exec")
             case Block(verb="notebook"):
                 name, *kernel = block.rest.split()
                 write_notebook(folder / name, block.text, *kernel)
