@@ -93,6 +93,8 @@ def nothing_left_behind(temporary_folder: Path) -> Iterator[None]:
     yield
     for thread in set(threading.enumerate()) - threads:
         if not thread.name.startswith(LIBRARY_THREADS):
+            # It may be on its way: listed, and not begun.
+            thread._started.wait(GRACE_S)
             thread.join(GRACE_S)
             assert not thread.is_alive(), f"the test left the thread {thread.name} behind"
     new_children = {

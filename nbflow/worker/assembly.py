@@ -23,7 +23,7 @@ from nbflow.notebooks.execution import Failure
 from nbflow.notebooks.outputs import Collected
 from nbflow.notebooks.reading import KernelChoice, read_notebook
 from nbflow.notebooks.stages.assembling import Part, assemble, part_of
-from nbflow.notebooks.stages.cutting import by_place, note_places
+from nbflow.notebooks.stages.cutting import by_place, note_places, replaced_place
 from nbflow.notebooks.writing import write_file
 from nbflow.worker.notebook import Bench, NotebookAttempt, unkept
 from nbflow.worker.receipts import with_receipt
@@ -41,9 +41,10 @@ class AssemblyAttempt(NotebookAttempt):
 
     def _prepared(self) -> tuple[NotebookNode, KernelChoice]:
         written = read_notebook(self._store.get(self._code.digest), self._code.path)
+        injected = replaced_place(written)
         note_places(written)
         notebook, choice = self._parameterized(written, self._task.params)
-        self._indices = by_place(notebook)
+        self._indices = by_place(notebook, injected)
         self._parts = self._read_parts()
         return notebook, choice
 

@@ -34,7 +34,7 @@ from nbflow.notebooks.guard import Bounds, Guard
 from nbflow.notebooks.outputs import Collected, collect_emitted, keep
 from nbflow.notebooks.reading import KernelChoice, read_notebook
 from nbflow.notebooks.stages.assembling import with_record
-from nbflow.notebooks.stages.cutting import Cut, by_place, cut, note_places
+from nbflow.notebooks.stages.cutting import Cut, by_place, cut, note_places, replaced_place
 from nbflow.notebooks.stages.earlier_names import earlier_names
 from nbflow.notebooks.stages.native_files import native_files
 from nbflow.notebooks.stages.stage_kernel import StageEnd, StageKernel
@@ -70,10 +70,11 @@ class StageAttempt(NotebookAttempt):
         self._given = {name: value for name, value in given.items() if isinstance(value, Artifact)}
         params = {name: it for name, it in self._task.params.items() if name not in given}
         self._earlier = earlier_names(written, self._spec)
+        injected = replaced_place(written)
         note_places(written)
         # papermill changes the list of cells of what it is given.
         notebook, choice = self._parameterized(NotebookNode({**written}), params)
-        self._cut = cut(notebook, self._spec, written=written, indices=by_place(notebook))
+        self._cut = cut(notebook, self._spec, written=written, indices=by_place(notebook, injected))
         return self._cut.notebook, choice
 
     async def _run_in(

@@ -7,7 +7,7 @@ import pytest
 from staged_cells import Workshop
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def workshop(
     tmp_path_factory: pytest.TempPathFactory, temporary_folder: Path
 ) -> Iterator[Workshop]:

@@ -79,9 +79,9 @@ ERRORS = [
 
 #: What a kernel has begun to say is lost with it: so the last one says that a cell begins, first.
 DEATHS = [
-    Trap("os._exit", "a = 1\nprint(a)", "import os\nos._exit(1)", "b = 2\nprint(b)"),
+    Trap("os._exit", "a = 1\nprint(a)", "import os, time\ntime.sleep(0.5)\nos._exit(1)", "b = 2\nprint(b)"),
     Trap("SIGKILL", "a = 1\nprint(a)", "b = 5\nprint(b)", "import os, signal, time\ntime.sleep(0.5)\nos.kill(os.getpid(), signal.SIGKILL)", "c = 2\nprint(c)"),
-    Trap("in a branch beside others", "a = 1", "b = a + 1\nprint(b)", "import os\nif a:\n    os._exit(3)", "c = a + 2\nprint(c)"),
+    Trap("in a branch beside others", "a = 1", "b = a + 1\nprint(b)", "import os, time\ntime.sleep(0.5)\nif a:\n    os._exit(3)", "c = a + 2\nprint(c)"),
 ]  # fmt: skip
 
 ODD = [

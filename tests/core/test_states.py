@@ -124,4 +124,5 @@ def test_the_kinds_of_reasons_are_those_that_users_read():
         "worker_lost",
         "invalid_input",
         "lost_lease",
+        "conflict",
     )

@@ -48,10 +48,21 @@ def note_places(notebook: NotebookNode) -> None:
         cell.metadata[_PLACE] = index
 
 
-def by_place(notebook: NotebookNode) -> dict[int, int]:
+def replaced_place(written: NotebookNode) -> int:
+    """Return the place of an older injected cell, which gives way to the new one, or `INJECTED`."""
+    place = _first_tagged(written, _INJECTED_TAG)
+    return INJECTED if place is None else place
+
+
+def by_place(notebook: NotebookNode, injected: int = INJECTED) -> dict[int, int]:
     """Return the index of each cell by its place, and take the places away.
 
-    The injected cell, which carries none, is found under `INJECTED`.
+    Parameters
+    ----------
+    notebook
+        With its injected cell.
+    injected
+        The place of that cell, which carries none; see `replaced_place`.
     """
     found: dict[int, int] = {}
     for index, cell in enumerate(notebook.cells):
@@ -59,7 +70,7 @@ def by_place(notebook: NotebookNode) -> dict[int, int]:
         if place is not None:
             found[place] = index
         elif _INJECTED_TAG in cell.metadata.get("tags", ()):
-            found[INJECTED] = index
+            found[injected] = index
     return found
 
 
@@ -80,13 +91,12 @@ def cut(
         As of `by_place`, of `notebook`.
     """
     injected_before = _injected_before(written) if spec.injected else None
-    parameters, replaced = (_first_tagged(written, tag) for tag in (_PARAMETERS_TAG, _INJECTED_TAG))
+    parameters = _first_tagged(written, _PARAMETERS_TAG)
     found: list[tuple[bool, int | None, int, int]] = []
     for position, cell in enumerate(spec.cells):
-        place = INJECTED if cell.index == replaced and INJECTED in indices else cell.index
-        if place in indices:
-            found.append((cell.replayed, position, place, _count(cell, injected_before)))
-        if cell.index == parameters and INJECTED in indices and replaced is None:
+        if cell.index in indices:
+            found.append((cell.replayed, position, cell.index, _count(cell, injected_before)))
+        if cell.index == parameters and INJECTED in indices:
             found.append((cell.replayed, None, INJECTED, cell.number + 1))
     cells = [notebook.cells[indices[place]] for *_, place, _ in found]
     return Cut(
