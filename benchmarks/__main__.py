@@ -4,6 +4,7 @@ import click
 
 from benchmarks.analysis import analysis
 from benchmarks.caching import caching
+from benchmarks.cells import cells
 from benchmarks.durable import durable
 from benchmarks.graph import graph
 from benchmarks.kernels import kernels
@@ -21,6 +22,7 @@ _ALL = (
     notebooks,
     graph,
     analysis,
+    cells,
     caching,
     durable,
     probe,

@@ -50,7 +50,7 @@ def slow(steps: int) -> list[str]:
 
 
 def branches(folder: Path, rounds: int) -> None:
-    for steps, about in ((10_000_000, "about 1 s"), (50_000_000, "about 5 s")):
+    for steps, about in ((15_000_000, "about 1 s"), (75_000_000, "about 5 s")):
         path = _known(folder / f"branches-{steps}", slow(steps))
         sides = [by_order(path), by_cells(path), by_papermill([path])]
         compare(f"four branches of {about} each", sides, rounds, folder)
