@@ -35,7 +35,7 @@ def by_order(path: str) -> Side:
 
 def by_cells(path: str) -> Side:
     """Run a notebook's cells as nodes."""
-    command = [installed("nbflow"), "run", path, "--cells", "--workers", "2"]
+    command = [installed("nbflow"), "run", path, "--cells"]
     return Side(
         "`nbflow run --cells`", lambda out: [[*command, "-o", str(out), "--home", f"{out}/home"]]
     )
