@@ -24,9 +24,7 @@ from nbflow.notebooks.outputs import Collected
 from nbflow.notebooks.reading import KernelChoice, read_notebook
 from nbflow.notebooks.stages.assembling import Part, assemble, part_of
 from nbflow.notebooks.stages.cutting import by_place, note_places, replaced_place
-from nbflow.notebooks.writing import write_file
 from nbflow.worker.notebook import Bench, NotebookAttempt, unkept
-from nbflow.worker.receipts import with_receipt
 from nbflow.worker.undoing import undo
 
 
@@ -133,12 +131,8 @@ class AssemblyAttempt(NotebookAttempt):
     ) -> Outcome:
         if self._outputs is None:
             return super()._stored(notebook, failure, collected, folder)
-        path = folder / "executed.ipynb"
-        write_file(notebook, path)
-        executed = self._store.put_file(path, "notebook", preview=Path(self._code.path).name)
         failure = failure or unkept(self._problems)
-        outcome = self._outcome(failure, outputs=self._outputs, notebook=executed)
-        return with_receipt(outcome, self._store)
+        return self._delivered(notebook, failure, self._outputs, folder)
 
 
 def _refused(verdict: Verdict) -> Failure:

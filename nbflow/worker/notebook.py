@@ -216,11 +216,9 @@ class NotebookAttempt:
         self, start: KernelStart, bench: Bench, earlier: Earlier | None
     ) -> tuple[Failure | None, Collected] | None:
         """Run the notebook in a kernel; None if it cannot go on where it was `earlier`."""
-        kernel = await start.kernel(bench.choice.name, self._stop)
+        kernel = await self._kernel(start, bench)
         if isinstance(kernel, Failure):
-            bench.notebook.metadata.papermill["exception"] = True
             return kernel, Collected({})
-        self._attendance.begin(kernel, bench.notebook)
         keeper = bench.checkpoints.keeper(kernel)
         run = Execution(
             bench.notebook,
@@ -265,6 +263,15 @@ class NotebookAttempt:
             await kernel.shutdown()
         outputs = bench.folder / "outputs"
         return failure, collect_emitted(bench.notebook, outputs, self._secrets.mask)
+
+    async def _kernel(self, start: KernelStart, bench: Bench) -> Kernel | Failure:
+        """Return the kernel, attended from now on, or why there is none."""
+        kernel = await start.kernel(bench.choice.name, self._stop)
+        if isinstance(kernel, Failure):
+            bench.notebook.metadata.papermill["exception"] = True
+        else:
+            self._attendance.begin(kernel, bench.notebook)
+        return kernel
 
     async def _go_on(self, kernel: Kernel, bench: Bench, earlier: Earlier) -> None:
         """Make `kernel` what the one of an earlier attempt was, and take over what there is.
@@ -353,11 +360,21 @@ class NotebookAttempt:
         kept = keep(
             collected, () if failure else self._task.outputs, self._store, self._secrets.mask
         )
+        failure = failure or unkept(kept.problems)
+        return self._delivered(notebook, failure, kept.outputs, folder)
+
+    def _delivered(
+        self,
+        notebook: NotebookNode,
+        failure: Failure | None,
+        outputs: Mapping[str, Value],
+        folder: Path,
+    ) -> Outcome:
+        """Make the executed notebook durable, and then the receipt. Blocks."""
         path = folder / "executed.ipynb"
         write_file(notebook, path)
         executed = self._store.put_file(path, "notebook", preview=Path(self._code.path).name)
-        failure = failure or unkept(kept.problems)
-        outcome = self._outcome(failure, outputs=kept.outputs, notebook=executed)
+        outcome = self._outcome(failure, outputs=dict(outputs), notebook=executed)
         return with_receipt(outcome, self._store)
 
     def _outcome(self, failure: Failure | None, **fields: Any) -> Outcome:

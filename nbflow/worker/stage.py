@@ -38,9 +38,7 @@ from nbflow.notebooks.stages.cutting import Cut, by_place, cut, note_places, rep
 from nbflow.notebooks.stages.earlier_names import earlier_names
 from nbflow.notebooks.stages.native_files import native_files
 from nbflow.notebooks.stages.stage_kernel import StageEnd, StageKernel
-from nbflow.notebooks.writing import write_file
 from nbflow.worker.notebook import Bench, NotebookAttempt
-from nbflow.worker.receipts import with_receipt
 from nbflow.worker.starting import KernelStart
 from nbflow.worker.undoing import keep_files
 
@@ -81,11 +79,9 @@ class StageAttempt(NotebookAttempt):
         self, start: KernelStart, bench: Bench, earlier: Earlier | None
     ) -> tuple[Failure | None, Collected] | None:
         assert earlier is None, "stages have no checkpoints"
-        kernel = await start.kernel(bench.choice.name, self._stop)
+        kernel = await self._kernel(start, bench)
         if isinstance(kernel, Failure):
-            bench.notebook.metadata.papermill["exception"] = True
             return kernel, Collected({})
-        self._attendance.begin(kernel, bench.notebook)
         stage = await self._watched(kernel, bench)
         run = Execution(
             bench.notebook,
@@ -229,11 +225,7 @@ class StageAttempt(NotebookAttempt):
             self._record, unkept=unkept, places=self._cut.places, repeated=self._cut.repeated
         )
         with_record(notebook, record)
-        path = folder / "executed.ipynb"
-        write_file(notebook, path)
-        executed = self._store.put_file(path, "notebook", preview=Path(self._code.path).name)
-        outcome = self._outcome(failure, outputs=outputs, notebook=executed)
-        return with_receipt(outcome, self._store)
+        return self._delivered(notebook, failure, outputs, folder)
 
     def _variables(self, end: StageEnd) -> dict[str, Value]:
         """Make the files of variables durable; several may be in one.
