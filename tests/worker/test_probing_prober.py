@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import socket
+import subprocess
 import threading
 import time
 
@@ -171,6 +172,24 @@ def test_a_function_tells_its_own_processor_time(bench):
     assert samples[0].memory_bytes > 1_000_000
 
 
+def test_a_function_is_looked_at_while_programs_start_elsewhere(bench):
+    def function():
+        import time
+
+        begin = time.thread_time()
+        while time.thread_time() - begin < 2.5:
+            pass
+
+    # Whatever is read of each new program would wait for the lock that the function holds.
+    loop = "while :; do /bin/true & wait; done"
+    with subprocess.Popen(["bash", "-c", loop]) as programs:
+        try:
+            bench.run(bench.function(function))
+        finally:
+            programs.kill()
+    assert of(bench, Sampled)
+
+
 def test_a_busy_thread_that_waits_for_the_interpreter_is_not_called_blocked():
     ends = threading.Event()
     numbers = []
@@ -182,7 +201,7 @@ def test_a_busy_thread_that_waits_for_the_interpreter_is_not_called_blocked():
 
     async def samples(count):
         told = []
-        subject = thread_subject(numbers[0], Tally())
+        subject = thread_subject(numbers[0], Tally(), time.monotonic())
         loop = asyncio.get_running_loop()
         prober.watch(Watched(AttemptId("run", "node", 1, 1), subject, told.append, loop))
         while len(told) < count:

@@ -81,7 +81,8 @@ class FunctionProbing:
     def _begin(self) -> None:
         if self._usage.thread is None:
             return
-        subject = thread_subject(self._usage.thread, self._usage.tally)
+        now = self._prober.monotonic()
+        subject = thread_subject(self._usage.thread, self._usage.tally, now)
         if subject is not None:
             loop = asyncio.get_running_loop()
             self._watched = Watched(self._attempt, subject, self._report, loop)

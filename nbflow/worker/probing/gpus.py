@@ -18,7 +18,7 @@ class GpuUse(NamedTuple):
 
 
 class Gpus:
-    """The devices of this machine; quick to make, whether or not there are any."""
+    """The devices of this machine, which are looked for at the first look."""
 
     def __init__(self) -> None:
         self._library: Any = None
@@ -26,17 +26,7 @@ class Gpus:
         self._memory: dict[int, int] = {}
         self._percent: dict[int, float] = {}
         self._at_us = 0
-        try:
-            import pynvml  # lazy: an extra, which few machines have a use for
-        except ImportError:
-            return
-        try:
-            pynvml.nvmlInit()
-            self._library = pynvml
-            count = pynvml.nvmlDeviceGetCount()
-            self._devices = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-        except pynvml.NVMLError:
-            self.close()
+        self._sought = False
 
     @property
     def any(self) -> bool:
@@ -45,6 +35,9 @@ class Gpus:
 
     def look(self, moment: Moment) -> None:
         """Take in what is used now."""
+        if not self._sought:
+            self._sought = True
+            self._seek()
         self._memory, self._percent = {}, {}
         since_us, self._at_us = self._at_us, int(moment.at * 1e6)
         for device in self._devices:
@@ -66,6 +59,19 @@ class Gpus:
         if self._library is not None:
             self._library.nvmlShutdown()
         self._library, self._devices = None, []
+
+    def _seek(self) -> None:
+        try:
+            import pynvml  # lazy: an extra, which few machines have a use for
+        except ImportError:
+            return
+        try:
+            pynvml.nvmlInit()
+            self._library = pynvml
+            count = pynvml.nvmlDeviceGetCount()
+            self._devices = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+        except pynvml.NVMLError:
+            self.close()
 
     def _look_at_memory(self, device: Any) -> None:
         try:

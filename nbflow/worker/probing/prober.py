@@ -93,7 +93,7 @@ class Prober:
         self._looking = threading.Lock()
         self._sockets = Sockets()
         self._births = Births()
-        self._gpus: Gpus | None = None
+        self._gpus = Gpus()
         self._thread: threading.Thread | None = None
         self._stacks: ThreadPoolExecutor | None = None
 
@@ -144,8 +144,7 @@ class Prober:
         if stacks is not None:
             stacks.shutdown(wait=True, cancel_futures=True)
         self._sockets.close()
-        if self._gpus is not None:
-            self._gpus.close()
+        self._gpus.close()
 
     def _live(self) -> None:
         due = self.monotonic()
@@ -165,7 +164,10 @@ class Prober:
 
     def _look_at(self, watched: list[Watched]) -> None:
         with self._looking:
-            round_ = self._round(watched, self._births.look())
+            # A function holds the interpreter's lock all the time, and each file that is read while
+            # it does so costs a wait for it: what only kernels need is not read for functions.
+            kernels = any(not isinstance(each.subject, ThreadSubject) for each in watched)
+            round_ = self._round(watched, self._births.look() if kernels else None)
             for each in watched:
                 try:
                     self._look_at_one(each, round_)
@@ -197,12 +199,10 @@ class Prober:
         self, watched: list[Watched], births: Mapping[int, Sequence[int]] | None = None
     ) -> _Round:
         """Read what all subjects share."""
-        if self._gpus is None:
-            self._gpus = Gpus()
         moment = this_moment(self._clock(), self.monotonic(), births)
         trees = {it.subject.members[0]: it.subject.members for it in watched if it.subject.members}
         self._sockets.look(trees)
-        if self._gpus.any:
+        if trees:
             self._gpus.look(moment)
         return _Round(moment, self._sockets, self._gpus)
 

@@ -43,18 +43,22 @@ class _Rates:
         self._tally = tally
         self._before: tuple[float, Latest] | None = None
 
+    def begin(self, now: float, latest: Latest) -> None:
+        """Note what had been used by now."""
+        self._before = (now, latest)
+
     def sample(
         self, round_: Round, latest: Latest, doing: Doing, pids: tuple[int, ...]
     ) -> Usage | None:
         moment = round_.moment
         if self._before is None:
-            self._before = (moment.now, latest)
+            self.begin(moment.now, latest)
             return None
         before_s, before = self._before
         seconds = moment.now - before_s
         if seconds < _SHORTEST_S:
             return None
-        self._before = (moment.now, latest)
+        self.begin(moment.now, latest)
         totals, earlier = latest.totals, before.totals
         gpu = round_.gpus.use_of(pids) if round_.gpus.any else None
         usage = Usage(
@@ -147,9 +151,19 @@ class KernelSubject:
 
 
 class ThreadSubject:
-    """A function that runs in a thread of the worker: what of the worker's use is its own."""
+    """A function that runs in a thread of the worker: what of the worker's use is its own.
 
-    def __init__(self, thread: int, tally: Tally) -> None:
+    Parameters
+    ----------
+    thread
+        As the system numbers it.
+    tally
+        The attempt's.
+    now
+        Seconds of a clock that nobody sets; the first sample tells what was used since.
+    """
+
+    def __init__(self, thread: int, tally: Tally, now: float) -> None:
         self.tally = tally
         self.denied = Denied()
         self._thread = thread
@@ -157,6 +171,9 @@ class ThreadSubject:
         self._rates = _Rates(tally)
         #: When it was last looked at, and for how long it had wanted a processor by then.
         self._wanted: tuple[float, float] | None = None
+        if (look := self._look()) is not None:
+            self._rates.begin(now, self._latest(look))
+            self._is_busy(now)
 
     @property
     def members(self) -> tuple[int, ...]:
@@ -166,17 +183,27 @@ class ThreadSubject:
     def look(self, round_: Round) -> Usage | None:
         """Return a sample, if it is time for one; its memory is that of the whole worker."""
         now = round_.moment.now
-        try:
-            look = Look.at(f"/proc/self/task/{self._thread}")
-        except UNREADABLE:
+        look = self._look()
+        if look is None:
             return None
         doing = self._watch.look(look.state, look.cpu_s, now)
         if self._is_busy(now) and doing.state == "sleeping" and doing.call in {"futex", ""}:
             # It waits for the interpreter's lock, which others have now and then: foremost who
             # looks here. Or it did a moment ago.
             doing = Doing(state="running")
-        totals = Totals(cpu_s=look.cpu_s, memory_bytes=look.memory_bytes, threads=1, processes=1)
-        return self._rates.sample(round_, Latest(totals), doing, ())
+        return self._rates.sample(round_, self._latest(look), doing, ())
+
+    def _look(self) -> Look | None:
+        try:
+            return Look.at(f"/proc/self/task/{self._thread}")
+        except UNREADABLE:
+            return None
+
+    @staticmethod
+    def _latest(look: Look) -> Latest:
+        return Latest(
+            Totals(cpu_s=look.cpu_s, memory_bytes=look.memory_bytes, threads=1, processes=1)
+        )
 
     def _is_busy(self, now: float) -> bool:
         """Whether it has wanted a processor for a good part of the time since the last look."""
@@ -264,9 +291,9 @@ def kernel_subject(pid: int, tally: Tally, silence: Silence) -> "KernelSubject |
     return PortableSubject(pid, tally)
 
 
-def thread_subject(thread: int, tally: Tally) -> ThreadSubject | None:
+def thread_subject(thread: int, tally: Tally, now: float) -> ThreadSubject | None:
     """Return what probes a thread of this process; None where that cannot be."""
-    return ThreadSubject(thread, tally) if sys.platform == "linux" else None
+    return ThreadSubject(thread, tally, now) if sys.platform == "linux" else None
 
 
 def _rate(now: int | None, before: int | None, seconds: float) -> float | None:
