@@ -12,9 +12,10 @@ import click
 import msgspec
 from distributed import LocalCluster
 
-from corpus.finding import installed_notebooks, let_fail_what_failed, notebooks_below
+from corpus.finding import installed_notebooks, make_ready, notebooks_below
 from corpus.summary import figures, lines
 from corpus.trying import Found, Wanted, tried
+from nbflow.kernels.specs import kernel_names
 
 #: Kernels that one notebook may have at once.
 _AT_ONCE = 4
@@ -28,6 +29,7 @@ _AT_ONCE = 4
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds for each run of one.")
 @click.option("--seeds", default=2, show_default=True, help="Runs by cells, each cut otherwise.")
 @click.option("--failing", is_flag=True, help="Compare also those that fail in order.")
+@click.option("--allow-errors", is_flag=True, help="Let every cell fail, and the rest go on.")
 @click.option("--oracle/--no-oracle", default=True, help="Find the bound of what is possible.")
 @click.option(
     "--json", "document", type=click.Path(path_type=Path), help="Write all of it to a file."
@@ -40,13 +42,14 @@ def main(
     timeout: float,
     seeds: int,
     failing: bool,
+    allow_errors: bool,
     oracle: bool,
     document: Path | None,
     only: str,
 ) -> None:
     """Run notebooks in order and by cells, and compare; without FOLDER those of packages."""
     wanted = Wanted(seeds, timeout, failing, oracle)
-    with _chosen(folder) as chosen:
+    with _chosen(folder, allow_errors=allow_errors) as chosen:
         notebooks = [(name, path) for name, path in chosen if only in name]
         found = corpus(notebooks, wanted, jobs)
     for line in lines(found):
@@ -86,7 +89,7 @@ def corpus(notebooks: Sequence[tuple[str, Path]], wanted: Wanted, jobs: int) -> 
 
 
 @contextmanager
-def _chosen(folder: Path | None) -> Iterator[list[tuple[str, Path]]]:
+def _chosen(folder: Path | None, *, allow_errors: bool) -> Iterator[list[tuple[str, Path]]]:
     """Give the notebooks by name, those of a folder in a copy of it: nothing there is changed."""
     if folder is None:
         yield [(f"{package}/{path.name}", path) for package, path in installed_notebooks()]
@@ -96,8 +99,9 @@ def _chosen(folder: Path | None) -> Iterator[list[tuple[str, Path]]]:
         copy = Path(scratch, folder.resolve().name)
         shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
         found = notebooks_below(copy)
+        kernels = kernel_names()
         for path in found:
-            let_fail_what_failed(path)
+            make_ready(path, kernels, allow_errors=allow_errors)
         yield [(str(path.relative_to(copy)), path) for path in found]
 
 

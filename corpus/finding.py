@@ -2,9 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from nbflow.notebooks.reading import DEFAULT_KERNEL
 
 #: nbclient's tag of cells that may raise an error.
 _MAY_FAIL = "raises-exception"
@@ -20,23 +23,41 @@ def notebooks_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def let_fail_what_failed(notebook: Path) -> None:
-    """Tag the cells that had raised an error when their author ran them, so that they may.
+def make_ready(notebook: Path, kernels: Collection[str], *, allow_errors: bool = False) -> None:
+    """Change a copy of a notebook so that as much of it runs as can.
 
-    Textbooks are full of such cells, and what comes after them would never run. A file that
-    cannot be read as a notebook stays as it is: it is left out for that.
+    The cells that had raised an error when their author ran them are tagged, so that they may:
+    textbooks are full of such cells, and what comes after them would never run. With
+    `allow_errors`, all cells are. A notebook in Python whose kernel is not among `kernels` gets the
+    usual one. A file that cannot be read as a notebook stays as it is: it is left out for that.
     """
     try:
         content = json.loads(notebook.read_bytes())
-        cells = content["cells"]
-        failed = [cell for cell in cells if any(map(_is_error, cell.get("outputs", ())))]
-        for cell in failed:
-            tags = cell.setdefault("metadata", {}).setdefault("tags", [])
-            tags += [] if _MAY_FAIL in tags else [_MAY_FAIL]
+        changes = [
+            _let_fail(content, all_of_them=allow_errors),
+            _ask_for_what_is_here(content, kernels),
+        ]
     except (ValueError, KeyError, TypeError, AttributeError):
         return
-    if failed:
+    if any(changes):
         notebook.write_text(json.dumps(content), "utf-8")
+
+
+def _let_fail(content: dict[str, Any], *, all_of_them: bool) -> bool:
+    code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+    may = [cell for cell in code if all_of_them or any(map(_is_error, cell.get("outputs", ())))]
+    for cell in may:
+        tags = cell.setdefault("metadata", {}).setdefault("tags", [])
+        tags += [] if _MAY_FAIL in tags else [_MAY_FAIL]
+    return bool(may)
+
+
+def _ask_for_what_is_here(content: dict[str, Any], kernels: Collection[str]) -> bool:
+    asked = content["metadata"].get("kernelspec", {})
+    wants_another = asked.get("language") == "python" and asked.get("name") not in kernels
+    if wants_another:
+        asked["name"] = DEFAULT_KERNEL
+    return wants_another
 
 
 def _is_error(output: dict[str, object]) -> bool:

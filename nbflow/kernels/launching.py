@@ -121,6 +121,11 @@ class _Manager(AsyncKernelManager):
             )
         return await super()._async_pre_start_kernel(**settings)
 
+    async def _async_post_start_kernel(self, **settings: Any) -> None:
+        """Do what follows a launch, but connect to the control channel: who uses it does."""
+        assert self.provisioner is not None
+        await self.provisioner.post_launch(**settings)
+
     def get_connection_info(self, session: bool = False) -> Any:
         """Return what a client needs: with the manager's own session, which it may share."""
         info: dict[str, Any] = {**super().get_connection_info(session=False)}

@@ -7,12 +7,14 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from corpus import __main__ as program
 from corpus import summary
-from corpus.finding import installed_notebooks, let_fail_what_failed, notebooks_below
+from corpus.finding import installed_notebooks, make_ready, notebooks_below
 from corpus.oracle import Bound
 from corpus.trying import Found, Wanted
 
 #: Some of papermill's own notebooks, which are here wherever nbflow is.
 NOTEBOOKS = ("broken1.ipynb", "simple_execute.ipynb", "test_logging.ipynb")
+
+KERNELS = frozenset({"python3", "other"})
 
 
 def write(path, *sources):
@@ -30,17 +32,38 @@ def test_notebooks_are_found(tmp_path):
 
 def test_a_cell_that_failed_for_its_author_may_fail(tmp_path):
     path = write(tmp_path / "a.ipynb", "1 / 0", "1")
-    let_fail_what_failed(path)
+    make_ready(path, KERNELS)
     assert "tags" not in path.read_text()
     book = nbformat.read(path, as_version=4)
     book.cells[0].outputs = [new_output("error", ename="A", evalue="b", traceback=[])]
     nbformat.write(book, path)
-    let_fail_what_failed(path)
+    make_ready(path, KERNELS)
     tags = [cell.metadata.get("tags") for cell in nbformat.read(path, as_version=4).cells]
     assert tags == [["raises-exception"], None]
+    make_ready(path, KERNELS, allow_errors=True)
+    tags = [cell.metadata.get("tags") for cell in nbformat.read(path, as_version=4).cells]
+    assert tags == [["raises-exception"], ["raises-exception"]]
     path.write_text("[]")
-    let_fail_what_failed(path)
+    make_ready(path, KERNELS)
     assert path.read_text() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "expected"),
+    [
+        ("python", "python2", "python3"),
+        ("python", "other", "other"),
+        ("R", "ir", "ir"),
+    ],
+)
+def test_a_notebook_of_another_python_gets_the_kernel_that_is_here(
+    tmp_path, language, name, expected
+):
+    path = tmp_path / "a.ipynb"
+    asked = {"name": name, "display_name": name, "language": language}
+    nbformat.write(new_notebook(metadata={"kernelspec": asked}), path)
+    make_ready(path, KERNELS)
+    assert nbformat.read(path, as_version=4).metadata.kernelspec.name == expected
 
 
 def test_notebooks_of_packages_are_found():
