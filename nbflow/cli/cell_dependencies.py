@@ -10,8 +10,9 @@ from nbflow.cli.options import examples, json_option
 from nbflow.core.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from nbflow.core.cells import Analysis, Dependence, Plan
+    from nbflow.core.cells import Analysis, Dependence
     from nbflow.drawing import Format
+    from nbflow.drawing.cells import Portrait
 
 # The analysis is imported where a command runs: help must not wait for it.
 
@@ -74,24 +75,23 @@ def analysis_of(target: str) -> "Analysis":
 
 def draw_cells(target: str, fmt: "Format") -> str:
     """Return the picture of a notebook's stages in a format."""
-    from nbflow.core.cells import plan
     from nbflow.drawing import render
-    from nbflow.drawing.cells import stage_graph, stages_document
+    from nbflow.drawing.cells import Portrait, stage_graph, stages_document
 
-    analysis = analysis_of(target)
-    stages = plan(analysis)
+    portrait = Portrait(analysis_of(target))
     if fmt == "json":
-        return stages_document(target, analysis, stages)
-    return render(stage_graph(Path(target).name, analysis, stages), fmt)
+        return stages_document(target, portrait)
+    return render(stage_graph(Path(target).name, portrait), fmt)
 
 
 def check_cells(target: str, *, as_json: bool) -> None:
     """Print what keeps a notebook's cells from running side by side, cell by cell."""
     from nbflow.cli.text import print_json
-    from nbflow.core.cells import hindrances, plan
+    from nbflow.core.cells import hindrances
+    from nbflow.drawing.cells import Portrait
 
     analysis = analysis_of(target)
-    stages = plan(analysis)
+    portrait = Portrait(analysis)
     found = hindrances(analysis)
     if as_json:
         print_json(
@@ -99,8 +99,8 @@ def check_cells(target: str, *, as_json: bool) -> None:
                 "target": target,
                 "language": analysis.language or "python",
                 "cells": len(analysis.cells),
-                "stages": len(stages.stages),
-                "longest_path": stages.longest,
+                "stages": len(portrait.staging.stages),
+                "longest_path": portrait.longest,
                 "hindrances": [
                     {"cell": each.cell, "line": each.line, "what": each.what, "fix": each.fix}
                     for each in found
@@ -111,21 +111,23 @@ def check_cells(target: str, *, as_json: bool) -> None:
     for each in found:
         place = f"cell {each.cell}" + (f", line {each.line}" if each.line else "")
         print(f"{place}: {each.what}" + (f". {each.fix}" if each.fix else ""))
-    print(_verdict(target, analysis, stages))
+    print(_verdict(target, portrait))
 
 
-def _verdict(target: str, analysis: "Analysis", stages: "Plan") -> str:
+def _verdict(target: str, portrait: "Portrait") -> str:
     from nbflow.drawing.words import plural
 
+    analysis, longest = portrait.analysis, portrait.longest
     cells = f"{target}: {plural(len(analysis.cells), 'cell')}"
     if analysis.language:
         return f"{cells} in {analysis.language}, which is not analysed: one stage"
-    working = len(analysis.cells) - len(stages.replayed)
-    replayed = f" ({len(stages.replayed)} replayed)" if stages.replayed else ""
-    bound = working / stages.longest if stages.longest else 1.0
+    working = len(portrait.working)
+    idle = len(analysis.cells) - working
+    replayed = f" ({idle} replayed)" if idle else ""
+    bound = working / longest if working else 1.0
     return (
-        f"{cells}{replayed} in {plural(len(stages.stages), 'stage')}; the longest path has "
-        f"{plural(stages.longest, 'cell')}: at most {bound:.1f} times faster, if all took as long"
+        f"{cells}{replayed} in {plural(len(portrait.staging.stages), 'stage')}; the longest path "
+        f"has {plural(longest, 'cell')}: at most {bound:.1f} times faster, if all took as long"
     )
 
 

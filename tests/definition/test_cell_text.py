@@ -4,7 +4,8 @@ from pathlib import Path
 import papermill
 import pytest
 
-from nbflow.core.cells import analyze, plan
+from nbflow.core.cells import analyze
+from nbflow.core.cells.staging import ALWAYS, stage_cells
 from nbflow.definition.cell_text import analyze_notebook, cell_texts, plain_python
 from nbflow.definition.code_cells import CodeCell
 from nbflow.definition.faults import Fault
@@ -115,13 +116,13 @@ def test_another_language_is_one_stage():
     analysis = analyze_notebook(notebook)
     assert analysis.language == "r"
     assert [cell.first_line for cell in analysis.cells] == ["x <- 1", "x"]
-    assert len(plan(analysis).stages) == 1
+    assert len(stage_cells(analysis, worth=ALWAYS).stages) == 1
 
 
 def test_an_empty_notebook():
     analysis = analyze_notebook(parse_notebook(_notebook("python"), "a.ipynb"))
     assert analysis.cells == ()
-    assert plan(analysis).stages == ()
+    assert stage_cells(analysis, worth=ALWAYS).stages == ()
 
 
 def test_installed_notebooks():
@@ -133,8 +134,8 @@ def test_installed_notebooks():
             continue
         analysis = analyze_notebook(notebook)
         numbers = [cell.number for cell in analysis.cells]
-        stages = plan(analysis).stages
-        assert sorted(cell for stage in stages for cell in stage.cells) == numbers
+        stages = stage_cells(analysis, worth=ALWAYS).stages
+        assert sorted(cell for stage in stages for cell in stage.spec.numbers) == numbers
         assert all(each.source < each.target for each in analysis.dependences)
         seen += bool(numbers)
     assert seen > 5

@@ -7,8 +7,7 @@
 `values`          what is known of a value; `memory` keeps variables, `outside` all else
 `wording`         puts into words what `ledger` has
 `effects`         tables of what known libraries do
-`stages`          cuts the cells into chains that may run side by side
-`staging`         cuts them into stages that give what a run from top to bottom gives
+`staging`         cuts the cells into stages that give what a run from top to bottom gives
 `hindrances`      what keeps cells from running side by side, and what frees them
 `tags`            what authors may say
 ================= ==========================================================================
@@ -19,7 +18,6 @@ Everything here is a pure function of texts: nothing is imported, run or read.
 from nbflow.core.cells.analysis import analyze
 from nbflow.core.cells.facts import Analysis, CellFacts, CellText, Dependence
 from nbflow.core.cells.hindrances import Hindrance, hindrances
-from nbflow.core.cells.stages import Plan, Stage, StageEdge, plan
 
 __all__ = [
     "Analysis",
@@ -27,10 +25,6 @@ __all__ = [
     "CellText",
     "Dependence",
     "Hindrance",
-    "Plan",
-    "Stage",
-    "StageEdge",
     "analyze",
     "hindrances",
-    "plan",
 ]

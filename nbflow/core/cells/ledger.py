@@ -61,7 +61,10 @@ class Page:
     def covers(self, sources: Mapping[int, Act], name: str) -> bool:
         """Whether this cell has a variable from cells that had it from these."""
         covered = self.covered.get(name, 0)
-        return all(cell == self.cell or covered >> cell & 1 for cell in sources if cell >= 0)
+        for cell in sources:
+            if cell >= 0 and cell != self.cell and not covered >> cell & 1:
+                return False
+        return True
 
     def close(self) -> None:
         """Remember which cells come before this one."""

@@ -63,6 +63,14 @@ class Staging(msgspec.Struct, frozen=True):
             open_places += new
         return tuple(sorted(found))
 
+    def longest(self, counted: Collection[int]) -> int:
+        """Return how many of the cells with these numbers are on the longest way to the end."""
+        ends: list[int] = []
+        for stage in self.stages:
+            begin = max((ends[each] for each in {*stage.sources.values(), *stage.after}), default=0)
+            ends.append(begin + len({*stage.spec.numbers} & {*counted}))
+        return max(ends, default=0)
+
     def holder(self, name: str) -> int | None:
         """Return the stage that can give a variable as it is at the end; None if none can."""
         return self.holders.get(name, self.rest)
