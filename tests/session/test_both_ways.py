@@ -283,6 +283,22 @@ def test_a_notebook_is_the_same_both_ways(tmp_path):
     assert not (tmp_path / "x.txt").exists()
 
 
+def test_memory_that_nobody_has_set_need_not_be_the_same(tmp_path):
+    # In order, numpy hands out what it has got back from the cell before.
+    shown = "np.empty(5)"
+    path = write(tmp_path / "a.ipynb", "import numpy as np", "for _ in [1] * 9: np.ones(5)", shown)
+    found = verify(asked_for(path, tmp_path / "scratch"), [Schedule("all")])
+    assert found.expected.notebook.cells[2].outputs[0].data["text/plain"] == (
+        "array([1., 1., 1., 1., 1.])"
+    )
+    assert found.is_equal
+    (difference,) = found.excused["by cells (all)"]
+    assert (difference.source, difference.unsure) == (
+        shown,
+        "runs in order differ there, too (memory that nobody has set)",
+    )
+
+
 def test_a_notebook_that_fails_is_to_fail_in_the_same_cell_and_leave_nothing_behind(tmp_path):
     sources = ("x = 1", "y = x / 0", "print(x)", "open('after.txt', 'w').write('x')")
     path = write(tmp_path / "a.ipynb", *sources)

@@ -191,6 +191,9 @@ class LibraryCalls:
         self, effect: Effect, receiver: Value | None, args: Arguments, node: ast.AST
     ) -> tuple[Touch, ...]:
         """Note what is touched outside; return the files among it."""
+        page, uses = self._memory.page, self._memory.act("uses", node)
+        if effect.unsure:
+            page.unsure.setdefault(effect.unsure, uses)
         given = args.find(effect.unless) if args.is_given(effect.unless) else None
         if given is not None:
             self._memory.change_all(given, node, "")
@@ -200,12 +203,12 @@ class LibraryCalls:
                     self.touch_setting(touch.name, node, write=touch.write)
                 elif touch.fresh and not args.all():
                     # A seed that is not given is the system's chance.
-                    self._memory.page.touch(
+                    page.touch(
                         (Touch(touch.kind, touch.name), Touch("world", "the system's chance")),
                         self._memory.act("sets", node),
                     )
                 else:
-                    self._memory.page.touch((touch,), self._memory.act("uses", node))
+                    page.touch((touch,), uses)
         return self._files(effect, receiver, args, node)
 
     def _files(

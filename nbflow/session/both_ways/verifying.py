@@ -2,7 +2,8 @@
 
 Trying decides: where two runs in order differ, nothing can be demanded of a third. Those further
 runs are only made if something differs; two of them, if the analysis holds a cell for one that does
-not give the same each time (it reads the clock, say), since that may be the same by chance.
+not give the same each time (it reads the clock, say), since that may be the same by chance. In the
+second, memory that nobody has set holds something else; it excuses no other cells than those.
 What the analysis says excuses nothing by itself: of much it only does not know.
 """
 
@@ -18,12 +19,11 @@ from nbflow.definition.notebook_file import NotebookFiles
 from nbflow.notebooks.comparing import Difference, compare, compare_files, compare_texts
 from nbflow.session.both_ways.copies import Asked, FileLeft, Workplace, workplace
 from nbflow.session.both_ways.schedules import Schedule
+from nbflow.session.both_ways.stirring import stirring
 from nbflow.session.both_ways.ways import Way, by_cells, in_order
 
 #: Why something need not be the same.
 _SHOWN = "runs in order differ there, too"
-#: How often the notebook is run in order again, at most.
-_AGAIN = 2
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,12 +154,14 @@ def _shown(
     """Return the places in which runs in order differ, too; run again as often as it takes."""
     left = [each for them in differences.values() for each in them]
     shown: set[object] = set()
-    for turn in range(_AGAIN):
-        if not left or (turn and not any(each.unsure for each in left)):
-            break
+    if left:
         again = in_order(place)
         shown.update(each.place for each in differing(expected, again, {}))
-        left = [each for each in left if each.place not in shown]
+    unsure = {each.place for each in left if each.unsure} - shown
+    if unsure:
+        with stirring() as env:
+            again = in_order(place, env=env)
+        shown.update(unsure & {each.place for each in differing(expected, again, {})})
     return shown
 
 

@@ -84,8 +84,8 @@ class Way:
         return most
 
 
-def in_order(place: Workplace) -> Way:
-    """Run the notebook from top to bottom in one kernel.
+def in_order(place: Workplace, *, env: Mapping[str, str] | None = None) -> Way:
+    """Run the notebook from top to bottom in one kernel, which may get some more variables.
 
     Raises
     ------
@@ -94,19 +94,20 @@ def in_order(place: Workplace) -> Way:
     nbflow.core.errors.NbflowError
         If it could not even begin.
     """
-    return _run(place, "in order", None)
+    return _run(place, "in order", None, env or {})
 
 
 def by_cells(place: Workplace, schedule: Schedule) -> Way:
     """Run the notebook by cells; arguments and errors as of `in_order`."""
-    return _run(place, f"by cells ({schedule})", schedule)
+    return _run(place, f"by cells ({schedule})", schedule, {})
 
 
-def _run(place: Workplace, name: str, schedule: Schedule | None) -> Way:
+def _run(place: Workplace, name: str, schedule: Schedule | None, env: Mapping[str, str]) -> Way:
     asked = place.asked
     asked.told(name)
     seen = place.renew()
-    flow = load_notebook(_prepared(asked.notebook, schedule), flow_class=ScheduledFlow)
+    notebook = _prepared(asked.notebook, schedule, env)
+    flow = load_notebook(notebook, flow_class=ScheduledFlow)
     flow.schedule = schedule
     run = flow.start(params=asked.params, cluster=asked.cluster, home=place.home)
     try:
@@ -134,8 +135,10 @@ def _run(place: Workplace, name: str, schedule: Schedule | None) -> Way:
     )
 
 
-def _prepared(notebook: BareNotebook, schedule: Schedule | None) -> BareNotebook:
-    env = {**_SEED, **(notebook.options.env or {})}
+def _prepared(
+    notebook: BareNotebook, schedule: Schedule | None, env: Mapping[str, str]
+) -> BareNotebook:
+    env = {**_SEED, **(notebook.options.env or {}), **env}
     return replace(notebook, options=replace(notebook.options, env=env, cells=schedule is not None))
 
 

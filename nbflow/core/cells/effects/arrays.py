@@ -60,6 +60,7 @@ NUMPY = Library(
                 "permute_dims matrix_transpose unstack meshgrid ix_"
             ),
         ),
+        (Effect(returns="ndarray", unsure="memory that nobody has set"), "empty empty_like"),
         (Effect(returns="iterator", result="iterator"), "nditer ndenumerate ndindex"),
         (Effect(returns="ndarray", iterates=True), "fromiter"),
         (_CHANGED, "copyto put place putmask fill_diagonal put_along_axis resize"),

@@ -88,6 +88,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Whether its receiver must own its memory, and so must be where it was made.
     grows
         Whether looking into its result may add to it, as into a defaultdict.
+    unsure
+        Why its result is not the same each time, if it is for nothing that cells share.
     """
 
     returns: str = ""
@@ -109,6 +111,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pinned: str = ""
     owns: bool = False
     grows: bool = False
+    unsure: str = ""
 
 
 Effects: TypeAlias = Mapping[str, Effect]
