@@ -10,7 +10,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test browser check format bench chaos corpus clean
+.PHONY: demo test coverage browser check format bench chaos corpus clean
 
 demo: $(STAMP)
 	$(BIN)/nbflow run notebooks/pipeline/flow.yaml -o out
@@ -28,6 +28,11 @@ test: $(STAMP) browser
 browser: $(STAMP)
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
 		|| $(BIN)/playwright install chromium
+
+# Which lines and branches the tests reach. Takes several times as long.
+coverage: $(STAMP) browser
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder \
+		--cov=nbflow --cov-report=term:skip-covered $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

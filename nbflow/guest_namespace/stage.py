@@ -8,7 +8,7 @@ is looked at as a whole: where something in it was not declared, each of its cel
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -239,12 +239,11 @@ class Stage:
         """See whether an error comes from a name that is only missing here."""
         raised, self._error = self._error, getattr(sys, "last_value", None)
         for error in _chain_of(None if raised is self._error else self._error):
-            if isinstance(error, NameError) and not isinstance(error, UnboundLocalError):
-                name = error.name or _name_in(str(error))
-                known = self._plan["sequential"]
-                if name and (known is None or name in known) and name not in self._shell.user_ns:
-                    why = f"`{name}` is read, which was not known"
-                    self._conflict(why, "reads", name, [self._position_now()])
+            known = self._plan["sequential"]
+            name = _missing_name(error, known)
+            if name and (known is None or name in known) and name not in self._shell.user_ns:
+                why = f"`{name}` is read, which was not known"
+                self._conflict(why, "reads", name, [self._position_now()])
             elif "<module '__main__'" in str(error):
                 # Something has looked into the notebook's namespace by name, as pickles do.
                 self._conflict(f"the notebook's variables were looked into: {error}", "barrier")
@@ -310,6 +309,16 @@ def _chain_of(error: BaseException | None) -> Iterator[BaseException]:
             waiting += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
 
 
-def _name_in(text: str) -> str:
-    found = re.search(r"name '(\w+)'", text)
-    return found.group(1) if found else ""
+def _missing_name(error: BaseException, known: Collection[str] | None) -> str:
+    """Return the variable that an error may come from, if it looks as if it came from one.
+
+    Libraries that read variables out of their caller's frame, as numexpr does, may fail in any way
+    that dictionaries fail in.
+    """
+    if isinstance(error, UnboundLocalError):
+        return ""
+    if isinstance(error, NameError):
+        found = re.search(r"name '(\w+)'", str(error))
+        return error.name or (found.group(1) if found else "")
+    looked_up = isinstance(error, KeyError) and len(error.args) == 1 and known is not None
+    return error.args[0] if looked_up and isinstance(error.args[0], str) else ""

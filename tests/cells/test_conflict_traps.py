@@ -7,6 +7,7 @@ from staged_cells import Trap
 #: Seen by nobody before, and by the kernel when it happens.
 TRAPS = [
     Trap("a name read through a frame", "x = [1, 2]", "y = 5", "import sys\nnames = sys._getframe().f_globals\nprint(names['x'], y)"),
+    Trap("a library that reads its caller's names", "x = [1, 2]", "y = 5", "import sys\nread = sys.modules['operator'].getitem\nframe = getattr(sys, '_get' + 'frame')()\nprint(read(getattr(frame, 'f_globals'), 'x'), y)"),
     Trap("a name bound through a frame", "a = 1", "import sys\nsys._getframe().f_globals['hidden'] = 5", "b = a", "hidden + b"),
     Trap("a name bound through inspect", "import inspect", "inspect.currentframe().f_globals['a'] = 2", "b = 1", "a, b"),
     Trap("__main__ by import", "import __main__\nx = 1", "__main__.x = 2", "y = 3", "x, y"),

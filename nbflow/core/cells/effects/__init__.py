@@ -3,7 +3,7 @@
 ========== ===========================================
 `python`   built-in functions and types
 `standard` the standard library
-`arrays`   numpy, scipy, scikit-learn
+`arrays`   numpy, scipy, scikit-learn, numexpr
 `tables`   pandas
 `plots`    matplotlib, seaborn, IPython's display
 `magics`   IPython's magics

@@ -1,4 +1,4 @@
-"""What numpy, scipy and scikit-learn do."""
+"""What numpy, scipy, scikit-learn and numexpr do."""
 
 from nbflow.core.cells.effects.language import (
     FRESH,
@@ -325,5 +325,21 @@ _RANDOM_ESTIMATOR = Type(
     },
 )
 
-LIBRARIES = (*NUMPY_MODULES, *SCIPY, *SKLEARN)
+_NUMEXPR = Library(
+    module="numexpr",
+    functions=table(
+        (
+            Effect(
+                returns="ndarray",
+                barrier="it evaluates text that may name variables",
+                namespace=True,
+            ),
+            "evaluate re_evaluate validate",
+        ),
+        (sets("numexpr settings"), "set_num_threads set_vml_num_threads set_vml_accuracy_mode"),
+        (PURE, "detect_number_of_cores get_vml_version show_config"),
+    ),
+)
+
+LIBRARIES = (*NUMPY_MODULES, *SCIPY, *SKLEARN, _NUMEXPR)
 TYPES = (NDARRAY, GENERATOR, _DISTRIBUTION, _ESTIMATOR, _RANDOM_ESTIMATOR)
