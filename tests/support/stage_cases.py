@@ -36,7 +36,7 @@ CONFLICTS = [
 ERRORS = {
     "at once": "hidden",
     "as a cause": "try:\n    hidden\nexcept NameError as e:\n    raise ValueError() from e",
-    "by a library that looks it up": "import sys\nsys._getframe().f_globals['hidden']",
+    "by a library that looks it up": "__import__('sys')._getframe().f_globals['hidden']",
 }
 
 #: None of these does anything that counts, but for the names that it binds.
