@@ -15,6 +15,7 @@ from benchmarks.probe import probe
 from benchmarks.seeing import seeing
 from benchmarks.stalls import stalls
 from benchmarks.startup import startup
+from benchmarks.swapping import swapping
 
 _ALL = (
     startup,
@@ -42,7 +43,7 @@ def main(context: click.Context) -> None:
             context.invoke(command)
 
 
-for each in _ALL:
+for each in (*_ALL, swapping):
     main.add_command(each)
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     written_bytes_per_s: float = 0.0
     #: Share of the time in which the tree waited for disks.
     io_wait_percent: float = 0.0
+    #: Pages of memory that had to be read from a disk first.
+    page_ins_per_s: float = 0.0
     #: Sent and received by the tree's own sockets; None where that cannot be told.
     network_bytes_per_s: float | None = None
     #: Of all devices that the tree uses; None without any.

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import resource
 import socket
 import subprocess
 import threading
@@ -19,7 +20,7 @@ from nbflow.core.usage import Usage
 from nbflow.worker.probing.calls import Waiting, calls_by_number
 from nbflow.worker.probing.gpus import Gpus
 from nbflow.worker.probing.prober import Prober, Watched
-from nbflow.worker.probing.processes import Births, Denied, Moment, Totals, this_moment
+from nbflow.worker.probing.processes import Births, Denied, Look, Moment, Totals, this_moment
 from nbflow.worker.probing.silence import Silence
 from nbflow.worker.probing.sockets import Sockets
 from nbflow.worker.probing.subjects import KernelSubject, PortableSubject, thread_subject
@@ -170,6 +171,11 @@ def test_a_function_tells_its_own_processor_time(bench):
     assert {sample.doing.state for sample in samples} == {"running"}
     assert min(sample.cpu_percent for sample in samples) > 0
     assert samples[0].memory_bytes > 1_000_000
+
+
+def test_pages_that_were_read_from_a_disk_are_counted():
+    told = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+    assert told <= Look.at("/proc/self").page_ins <= told + 100
 
 
 def test_a_function_is_looked_at_while_programs_start_elsewhere(bench):

@@ -25,8 +25,8 @@ _FIFO_S = 10.0
 _FULL = 0.9
 #: Swapped memory that counts: at least so many bytes, and that share of all.
 _SWAPPED_BYTES, _SWAPPED_SHARE = 16_000_000, 0.05
-#: Waiting for disks from which on swapping is felt, in percent of the time.
-_SWAP_WAIT_PERCENT = 10.0
+#: Waiting for disks from which on swapping is felt: in percent of the time, or by pages read.
+_SWAP_WAIT_PERCENT, _PAGE_INS_PER_S = 10.0, 100.0
 
 #: A worker is silent after this, in seconds, or after so many of its heartbeats.
 _SILENT_S, _BEATS = 30.0, 4
@@ -148,17 +148,23 @@ def swapping(node: NodeFacts) -> Finding | None:
         return None
     total = usage.swap_bytes + usage.memory_bytes
     waits_for_disk = usage.io_wait_percent >= _SWAP_WAIT_PERCENT or usage.doing.state == "disk"
-    if usage.swap_bytes < _SWAPPED_SHARE * total or not waits_for_disk:
+    # Few systems count how long processes wait for disks; all count what they had to wait for.
+    waits_for_pages = usage.page_ins_per_s >= _PAGE_INS_PER_S
+    if usage.swap_bytes < _SWAPPED_SHARE * total or not (waits_for_disk or waits_for_pages):
         return None
+    if waits_for_pages:
+        how = f"it waits for {usage.page_ins_per_s:,.0f} pieces of its memory a second"
+    else:
+        how = f"it waits for that {usage.io_wait_percent:.0f}% of the time"
     return node.finding(
         FindingKind.MEMORY_PRESSURE,
         "stuck",
-        f"{node.where} swaps: {amount(usage.swap_bytes)} of its {amount(total)} are on disk, which "
-        f"it waits for {usage.io_wait_percent:.0f}% of the time",
+        f"{node.where} swaps: {amount(usage.swap_bytes)} of its {amount(total)} are on disk; {how}",
         "fewer nodes at once: `max_concurrent`, `limits`, or fewer slots (`--workers`)",
         f"bound it: `memory` of {node.name}",
         swap_bytes=usage.swap_bytes,
         io_wait_percent=usage.io_wait_percent,
+        page_ins_per_s=usage.page_ins_per_s,
     )
 
 

@@ -81,6 +81,8 @@ class Totals(NamedTuple):
     swap_bytes: int = 0
     threads: int = 0
     processes: int = 0
+    #: Pages that had to be read from a disk first.
+    page_ins: int = 0
 
 
 class Look(NamedTuple):
@@ -96,6 +98,7 @@ class Look(NamedTuple):
     memory_bytes: int
     #: Of its first thread.
     io_wait_s: float
+    page_ins: int
 
     @classmethod
     def at(cls, place: str) -> "Look":
@@ -128,6 +131,7 @@ class Look(NamedTuple):
             started=int(words[19]),
             memory_bytes=max(0, int(words[21])) * _PAGE_BYTES,
             io_wait_s=int(words[39]) / _TICKS,
+            page_ins=int(words[9]),
         )
 
 
@@ -179,12 +183,13 @@ class Tree:
 
     def _sum(self, looks: dict[int, Look], moment: Moment) -> Totals:
         cpu_s, waited_s = 0.0, 0.0
-        memory_bytes = threads = read_bytes = written_bytes = 0
+        memory_bytes = threads = read_bytes = written_bytes = page_ins = 0
         for pid, look in looks.items():
             cpu_s += look.cpu_s + look.children_cpu_s
             waited_s += look.io_wait_s
             memory_bytes += look.memory_bytes
             threads += look.threads
+            page_ins += look.page_ins
             one_read, one_written = self._io(pid)
             read_bytes += one_read
             written_bytes += one_written
@@ -198,6 +203,7 @@ class Tree:
             swap_bytes=sum(map(_swap_bytes, looks)) if moment.swapping else 0,
             threads=threads,
             processes=len(looks),
+            page_ins=max(page_ins, before.page_ins),
         )
 
     def _alive(self) -> dict[int, Look]:

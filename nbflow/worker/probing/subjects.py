@@ -73,6 +73,7 @@ class _Rates:
             io_wait_percent=min(
                 100.0, round((totals.io_wait_s - earlier.io_wait_s) / seconds * 100, 1)
             ),
+            page_ins_per_s=round((totals.page_ins - earlier.page_ins) / seconds, 1),
             network_bytes_per_s=_rate(latest.network_bytes, before.network_bytes, seconds),
             gpu_percent=gpu.percent if gpu else None,
             gpu_memory_bytes=gpu.memory_bytes if gpu else None,
