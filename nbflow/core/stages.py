@@ -33,6 +33,8 @@ class StageCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         As Jupyter counts it when the notebook runs from top to bottom without injected parameters.
     replayed
         Whether it only imports and sets: each stage repeats it, and another one keeps its results.
+    part
+        What is run instead of its own text, if it is replayed only in part.
     takes
         Variables that get their values from other stages right before it.
     hides
@@ -47,6 +49,7 @@ class StageCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     index: int
     number: int
     replayed: bool = False
+    part: str = ""
     takes: tuple[str, ...] = ()
     hides: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()

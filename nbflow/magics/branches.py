@@ -196,7 +196,7 @@ class _Cutter:
         for number, facts in self._facts.items():
             if number > group[-1]:
                 break
-            if number in own or facts.replayed:
+            if number in own or facts.replayed or facts.part is not None:
                 cells.append(self._cell(facts, replayed=number not in own))
             for name in touched(facts):
                 self._current[name] = number
@@ -231,12 +231,16 @@ class _Cutter:
             self._held[name] = self._current.get(name, 0)
         writes = {use.name for use in (*facts.writes, *facts.deletes)}
         changes = {use.name for use in facts.changes}
+        part = facts.part if replayed else None
+        if part is not None:
+            writes, changes = set(part.names), set()
         for name in writes | changes:
             self._held[name] = facts.number
         return StageCell(
             index=facts.index,
             number=facts.number,
             replayed=replayed,
+            part="" if part is None else part.text,
             takes=takes,
             hides=tuple(hides),
             changes=tuple(sorted(changes)),

@@ -112,7 +112,10 @@ def ready_cell(texts: Sequence[CellText], variables: Variables, number: int) -> 
         writes=tuple(sorted(binds)),
     )
     return ReadyCell(
-        sources=(*(_source(by_number[cell]) for cell in replayed), _source(text)),
+        sources=(
+            *(_repeated(analysis.cells[_place(analysis, it)], by_number[it]) for it in replayed),
+            _source(text),
+        ),
         spec=StageSpec(
             cells=(*cells, own),
             generators=generators,
@@ -163,16 +166,19 @@ def _replayed(analysis: Analysis, number: int) -> list[int]:
         new = set(by_target.get(waiting.pop(), ())) - found
         found |= new
         waiting += new
-    return sorted(each for each in found if analysis.cells[_place(analysis, each)].replayed)
+    cells = {number: analysis.cells[_place(analysis, number)] for number in found}
+    return sorted(it for it, facts in cells.items() if facts.replayed or facts.part is not None)
 
 
 def _replayed_cell(place: int, facts: CellFacts) -> StageCell:
+    names = {use.name for use in facts.writes} if facts.part is None else facts.part.names
     return StageCell(
-        index=place,
-        number=facts.index,
-        replayed=True,
-        writes=tuple(sorted({use.name for use in facts.writes})),
+        index=place, number=facts.index, replayed=True, writes=tuple(sorted(set(names)))
     )
+
+
+def _repeated(facts: CellFacts, text: CellText) -> str:
+    return _source(text) if facts.part is None else facts.part.text
 
 
 def _place(analysis: Analysis, number: int) -> int:

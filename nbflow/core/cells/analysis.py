@@ -26,6 +26,7 @@ from nbflow.core.cells.facts import (
 from nbflow.core.cells.ledger import Page
 from nbflow.core.cells.memory import Memory, TooEntangled
 from nbflow.core.cells.outside import Outside
+from nbflow.core.cells.repeating import Repeatable, Repeating
 from nbflow.core.cells.statements import Statements
 from nbflow.core.cells.tags import Declared, declared
 from nbflow.core.cells.values import Act, Frame, Value, name_of, reach
@@ -71,7 +72,8 @@ class _Notebook:
         #: What the cells before set that each kernel repeats.
         self._settings: dict[int, tuple[str, Act]] = {}
         self._numbers_of_tag: dict[str, list[int]] = {}
-        self._replayed: set[int] = set()
+        #: Cells that kernels repeat, or a part of them.
+        self._repeated: set[int] = set()
 
     @property
     def found_kept(self) -> set[tuple[int, str]]:
@@ -82,15 +84,15 @@ class _Notebook:
         facts: list[CellFacts] = []
         found: list[Dependence] = []
         for cell in self._cells:
-            page, replayed = self._follow(cell)
+            page, repeatable = self._follow(cell)
             found += self._wording.dependences(page)
-            facts.append(self._facts(cell, page, replayed=replayed))
+            facts.append(self._facts(cell, page, repeatable))
         read = {each.name for each in found if each.kind == "data"}
         local = [tuple(use.name for use in cell.writes if use.name not in read) for cell in facts]
         cells = tuple(_with_local(cell, names) for cell, names in zip(facts, local, strict=True))
         return Analysis(cells, tuple(found))
 
-    def _follow(self, cell: CellText) -> tuple[Page, bool]:
+    def _follow(self, cell: CellText) -> tuple[Page, Repeatable]:
         said = declared(cell.tags)
         page = self._memory.turn_to(cell.number, pure=said.pure)
         self._statements.calls.turn_to_next_cell()
@@ -104,7 +106,7 @@ class _Notebook:
         # Such a cell may stop anywhere, and the notebook goes on.
         stops = _MAY_FAIL in cell.tags
         self._memory.globals.weak = int(stops)
-        replayed = self._follow_text(cell, page) and not (cell.captures or stops)
+        repeatable = self._follow_text(cell, page)
         self._memory.globals.weak = 0
         if cell.captures:
             value = Value("", frozenset({self._memory.region(_MAIN)}))
@@ -114,18 +116,23 @@ class _Notebook:
         if _PARAMETERS & set(cell.tags):
             self._forget_parameters(page)
         self._obey(cell, said, page)
+        if cell.captures or stops or page.barriers:
+            repeatable = Repeatable()
         # What each kernel repeats must need nothing that only one of them has.
         needed = {source for source, _, _ in page.edges}
-        replayed = replayed and not page.barriers and needed <= self._replayed
-        if replayed:
-            self._replayed.add(cell.number)
-        self._order(cell, page, replayed=replayed)
-        return page, replayed
+        whole = repeatable.whole and needed <= self._repeated
+        repeatable = Repeatable(whole, None if whole else repeatable.part)
+        if whole or repeatable.part:
+            self._repeated.add(cell.number)
+        if whole:
+            self._memory.replay(page.writes)
+        self._order(cell, page, repeatable)
+        return page, repeatable
 
     # --- the text -----------------------------------------------------------------------------
 
-    def _follow_text(self, cell: CellText, page: Page) -> bool:
-        """Follow a cell's text; return whether kernels may repeat it for themselves."""
+    def _follow_text(self, cell: CellText, page: Page) -> Repeatable:
+        """Follow a cell's text; return what of it kernels may repeat for themselves."""
         try:
             flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
             tree = compile(cell.text, "<cell>", "exec", flags, dont_inherit=True)
@@ -136,13 +143,19 @@ class _Notebook:
                 f"it is not valid Python ({words}): the run fails here",
                 Act(cell.number, "stops", where),
             )
-            return False
+            return Repeatable()
         assert isinstance(tree, ast.Module)
         try:
             if cell.local:
                 self._follow_locally(tree)
-                return False
-            return self._follow_statements(tree.body, page)
+                return Repeatable()
+            repeating = Repeating(
+                self._memory, self._repeated, constants=_PARAMETERS.isdisjoint(cell.tags)
+            )
+            for statement in tree.body:
+                with repeating.statement(statement):
+                    self._statements.top_level(statement)
+            return repeating.found()
         except (TooEntangled, RecursionError):
             self._statements.expressions.frame = self._memory.globals
             self._memory.calls.clear()
@@ -152,18 +165,7 @@ class _Notebook:
             act = Act(cell.number, "stops")
             page.stop("its calls are too entangled to be followed", act, "anything")
             self._memory.forget(tree)
-            return False
-
-    def _follow_statements(self, body: Sequence[ast.stmt], page: Page) -> bool:
-        replays, works = False, False
-        for statement in body:
-            before = _extent(page)
-            self._statements.top_level(statement)
-            imports = isinstance(statement, (ast.Import, ast.ImportFrom))
-            sets = _extent(page)[:-1] == before[:-1] and _extent(page)[-1] > before[-1]
-            replays = replays or imports or sets
-            works = works or not (imports or sets or _extent(page) == before)
-        return replays and not works
+            return Repeatable()
 
     def _follow_locally(self, tree: ast.Module) -> None:
         """Follow what runs in a function of its own, as the body of ``%%timeit``."""
@@ -207,18 +209,18 @@ class _Notebook:
 
     # --- order --------------------------------------------------------------------------------
 
-    def _order(self, cell: CellText, page: Page, *, replayed: bool) -> None:
+    def _order(self, cell: CellText, page: Page, repeatable: Repeatable) -> None:
         """Find the dependences that are not those of variables."""
         settings = {t: act for t, act in page.touches.items() if t.kind == "setting" and t.write}
         for setting, (name, act) in self._settings.items():
             page.depend({setting: act}, Act(cell.number, "uses"), name, "replay")
-        if settings and replayed:
+        if settings and (repeatable.whole or repeatable.part):
             self._settings[cell.number] = _first(settings)
         elif settings:
             name, act = _first(settings)
             page.stop(f"it sets {name} beside other work", act, "lasting")
         for touch, act in page.touches.items():
-            self._outside.touch(page, touch, act)
+            self._outside.touch(page, touch, act, replayed=repeatable.whole)
         self._bar(cell, page)
 
     def _bar(self, cell: CellText, page: Page) -> None:
@@ -235,7 +237,7 @@ class _Notebook:
 
     # --- facts --------------------------------------------------------------------------------
 
-    def _facts(self, cell: CellText, page: Page, *, replayed: bool) -> CellFacts:
+    def _facts(self, cell: CellText, page: Page, repeatable: Repeatable) -> CellFacts:
         world = {
             touch.name or "it calls code that is not known": act
             for touch, act in page.touches.items()
@@ -258,7 +260,8 @@ class _Notebook:
             unsure=tuple(
                 Reason(line_of(act), words) for words, act in {**page.unsure, **world}.items()
             ),
-            replayed=replayed,
+            replayed=repeatable.whole,
+            part=repeatable.part,
             needs=tuple(page.needs),
             traits=tuple(page.traits),
             pieces=self._pieces(page),
@@ -308,14 +311,6 @@ class _Notebook:
                 if region in reach(binding.value.regions) and page.cell not in binding.made:
                     found[name] = act
         return self._uses(found)
-
-
-def _extent(page: Page) -> tuple[int, ...]:
-    """Return how much a cell does; at the end, how many settings it changes."""
-    settings = sum(touch.kind == "setting" for touch in page.touches)
-    reads = sum(kind != "replay" for _, kind, _ in page.edges)
-    works = len(page.writes) + len(page.changed) + len(page.deletes) + len(page.barriers)
-    return (works, reads, len(page.touches) - settings, settings)
 
 
 def _first(settings: Mapping[Touch, Act]) -> tuple[str, Act]:

@@ -117,6 +117,21 @@ class Pieces(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     everything: int = 0
 
 
+class Part(msgspec.Struct, frozen=True):
+    """What of a cell each kernel does for itself, where the cell sets something beside other work.
+
+    Parameters
+    ----------
+    text
+        The statements that import and set.
+    names
+        What they bind.
+    """
+
+    text: str
+    names: tuple[str, ...] = ()
+
+
 class CellFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What one cell does.
 
@@ -142,6 +157,8 @@ class CellFacts(msgspec.Struct, frozen=True, kw_only=True):
         Why it does not give the same each time.
     replayed
         Whether all that it does is to import and to set: each kernel does that for itself.
+    part
+        What of it each kernel does for itself; None unless it sets something beside other work.
     local
         Variables that it binds and no later cell reads.
     needs
@@ -163,6 +180,7 @@ class CellFacts(msgspec.Struct, frozen=True, kw_only=True):
     barriers: tuple[Reason, ...] = ()
     unsure: tuple[Reason, ...] = ()
     replayed: bool = False
+    part: Part | None = None
     local: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     traits: tuple[Trait, ...] = ()

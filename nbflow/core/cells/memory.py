@@ -8,6 +8,7 @@ given it another name since: all names of one piece of memory move together.
 
 import ast
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from nbflow.core.cells.ledger import Page
 from nbflow.core.cells.values import (
@@ -273,6 +274,13 @@ class Memory:
                 region.names[name] = None
                 if self.page.cell not in region.writers:
                     region.joiners.setdefault(self.page.cell, act)
+
+    def replay(self, names: Iterable[str]) -> None:
+        """Note that every kernel binds these global variables for itself, to the same."""
+        for name in names:
+            binding = self.globals.names.get(name)
+            if binding is not None:
+                self.globals.names[name] = replace(binding, replayed=True)
 
     def unbind(self, frame: Frame, name: str, node: ast.AST) -> None:
         """Delete a name."""

@@ -7,6 +7,7 @@ for all kernels: there, writing after reading and writing after writing order ce
 
 from nbflow.core.cells import paths
 from nbflow.core.cells.effects.language import Touch
+from nbflow.core.cells.facts import DependenceKind
 from nbflow.core.cells.ledger import Page
 from nbflow.core.cells.values import Act
 
@@ -22,9 +23,13 @@ class Outside:
         #: Touches of files that a later one may conflict with: (path, is written) -> by cell.
         self._files: dict[tuple[str, bool], dict[int, Act]] = {}
         self._world: dict[int, Act] = {}
+        #: Cells that every kernel repeats, with the seeds that they set.
+        self._replayed: set[int] = set()
 
-    def touch(self, page: Page, touch: Touch, act: Act) -> None:
+    def touch(self, page: Page, touch: Touch, act: Act, *, replayed: bool = False) -> None:
         """Note that a cell touches something, and what it depends on for that."""
+        if replayed:
+            self._replayed.add(page.cell)
         match touch.kind:
             case "file":
                 self._touch_file(page, touch, act)
@@ -41,7 +46,9 @@ class Outside:
         for known, writers in list(self._written.items()):
             if known.name == touch.name or not known.name or not touch.name:
                 if not (touch.fresh and known.name):
-                    page.depend(writers, act, known.name or touch.name, "data")
+                    for cell, earlier in writers.items():
+                        kind: DependenceKind = "replay" if cell in self._replayed else "data"
+                        page.depend({cell: earlier}, act, known.name or touch.name, kind)
                 if not touch.name or known.name == touch.name:
                     del self._written[known]
         self._written[Touch("random", touch.name)] = {page.cell: act}

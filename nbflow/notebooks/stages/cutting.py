@@ -93,12 +93,13 @@ def cut(
     injected_before = _injected_before(written) if spec.injected else None
     parameters = _first_tagged(written, _PARAMETERS_TAG)
     found: list[tuple[bool, int | None, int, int]] = []
+    parts = {cell.index: cell.part for cell in spec.cells if cell.part}
     for position, cell in enumerate(spec.cells):
         if cell.index in indices:
             found.append((cell.replayed, position, cell.index, _count(cell, injected_before)))
         if cell.index == parameters and INJECTED in indices:
             found.append((cell.replayed, None, INJECTED, cell.number + 1))
-    cells = [notebook.cells[indices[place]] for *_, place, _ in found]
+    cells = [_part(notebook.cells[indices[place]], parts.get(place)) for *_, place, _ in found]
     return Cut(
         notebook=NotebookNode({**notebook, "cells": cells}),
         positions=tuple(position for _, position, _, _ in found),
@@ -106,6 +107,10 @@ def cut(
         repeated=tuple(index for index, (repeated, *_) in enumerate(found) if repeated),
         counts=tuple(count for *_, count in found),
     )
+
+
+def _part(cell: NotebookNode, text: str | None) -> NotebookNode:
+    return cell if text is None else NotebookNode({**cell, "source": text})
 
 
 def _count(cell: StageCell, injected_before: int | None) -> int:

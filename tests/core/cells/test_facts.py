@@ -49,7 +49,11 @@ def test_what_is_not_the_same_each_time(analysed):
         ("import random\nrandom.random()", "draws from Python's random generator", "default_rng"),
         ("open(str(id), 'w')", "may write any file", "nbflow:writes=PATH"),
         ("import zoo\nzoo.go()", "code that is not known", "nbflow:pure"),
-        ("import warnings\nx = 1\nwarnings.simplefilter('ignore')", "beside other work", "own"),
+        (
+            "import warnings\nx = sorted(['ignore'])[0]\nwarnings.simplefilter(x)",
+            "beside other work",
+            "own",
+        ),
         ("from math import *", "imports whatever", "Import the names"),
         ("x = (", "not valid Python", "Mend"),
     ],

@@ -343,7 +343,7 @@ def test_history_needs_all_before_it_in_one_kernel(staged):
 @pytest.mark.parametrize(
     "text",
     [
-        "import warnings\nx = sorted([1])\nwarnings.simplefilter('ignore')",
+        "import warnings\nx = sorted(['ignore'])\nwarnings.simplefilter(x[0])",
         "import json\njson.dumps = print",
         "get_ipython().run_line_magic('unheard_of', '')",
         "import threading\nthreading.Thread(target=print).start()",

@@ -266,7 +266,9 @@ class Cutting:
 
     def _stage_s(self, kernel: Kernel) -> float:
         costs = self._worth.costs
-        return costs.kernel_s + costs.value_s * len(kernel.takes) + self._seconds(kernel.cells)
+        whole = {at for at in kernel.cells if self._versions.cells[at].part is None}
+        cells = whole.union(kernel.own)
+        return costs.kernel_s + costs.value_s * len(kernel.takes) + self._seconds(cells)
 
     def _seconds(self, cells: Collection[int]) -> float:
         return sum(self._worth.seconds_of(self._versions.cells[cell].number) for cell in cells)

@@ -87,7 +87,9 @@ class Kernels:
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
+        #: What kernels repeat of cells that are not theirs: all of it, or a part.
         self._replayed = [at for at, cell in enumerate(versions.cells) if cell.replayed]
+        self._parts = [at for at, cell in enumerate(versions.cells) if cell.part is not None]
         working = (at for at, cell in enumerate(versions.cells) if not cell.replayed)
         self._last = max(working, default=-1)
         self._known: dict[tuple[int, ...], Kernel | Misfit] = {}
@@ -104,27 +106,32 @@ class Kernels:
         ours = frozenset(own)
         # What is only repeated after the last cell that works belongs to the stage of that one.
         end = len(self._versions.cells) if own[-1] == self._last else own[-1]
-        runs = sorted({*own, *(cell for cell in self._replayed if cell < end)})
+        parts = {cell for cell in self._parts if cell < end} - ours
+        runs = sorted({*own, *parts, *(cell for cell in self._replayed if cell < end)})
         course = _Course()
         previous = -1
+        has_all = True
         for at, cell in enumerate(runs):
             # A kernel that has run all cells before has all as it is.
-            misfit = None
-            if at != cell:
-                self._hide(course, previous, cell)
+            has_all = has_all and at == cell and cell not in parts
+            if not has_all:
+                self._hide(course, range(previous + 1, cell + (cell in parts)), cell)
                 misfit = self._take(course, cell, ours) if cell in ours else None
-            if misfit is not None:
-                return misfit
-            self._run(course, cell)
+                if misfit is not None:
+                    return misfit
+            if cell in parts:
+                self._run_part(course, cell)
+            else:
+                self._run(course, cell)
             previous = cell
         takes = tuple(course.taken.values())
         return Kernel(own, tuple(runs), takes, course.hides, course.has)
 
-    def _hide(self, course: _Course, previous: int, cell: int) -> None:
+    def _hide(self, course: _Course, others: range, cell: int) -> None:
         """Take away what cells of other stages have touched since the last cell."""
         versions = self._versions
         old: set[str] = set()
-        for other in range(previous + 1, cell):
+        for other in others:
             if versions.touches_all[other]:
                 old |= {name for name in course.has if name.isidentifier() or name == _REST}
             old |= course.has.keys() & versions.touched[other]
@@ -159,6 +166,16 @@ class Kernels:
                 course.has[name] = version
         for name in versions.gone_after(cell):
             course.has.pop(name, None)
+
+    def _run_part(self, course: _Course, cell: int) -> None:
+        """Follow what is only repeated of a cell: it imports, and it sets."""
+        versions = self._versions
+        part = versions.cells[cell].part
+        for name in part.names if part is not None else ():
+            again = name in versions.imported_again[cell]
+            version = versions.before(cell, name) if again else cell
+            if version is not None:
+                course.has[name] = version
 
 
 class Giving:

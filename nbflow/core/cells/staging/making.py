@@ -142,7 +142,8 @@ def _spec(versions: Versions, kernel: Kernel, owners: Mapping[int, int], place: 
         for at in kernel.cells
     )
     own = [versions.cells[at] for at in kernel.cells if owners[at] == place]
-    touched = {name for at in kernel.own for name in versions.touched[at]}
+    mine = (at for at in kernel.cells if owners[at] == place)
+    touched = {name for at in mine for name in versions.touched[at]}
     files = {name for cell in own for name in files_written(cell)}
     return StageSpec(
         cells=cells,
@@ -158,6 +159,15 @@ def _stage_cell(
     versions: Versions, at: int, *, replayed: bool, takes: tuple[str, ...], hides: tuple[str, ...]
 ) -> StageCell:
     cell = versions.cells[at]
+    if replayed and cell.part is not None:
+        return StageCell(
+            index=cell.index,
+            number=cell.number,
+            replayed=True,
+            part=cell.part.text,
+            hides=hides,
+            writes=cell.part.names,
+        )
     writes = {use.name for use in (*cell.writes, *cell.deletes)}
     changes = {name for name in versions.changed[at] if name.isidentifier()}
     return StageCell(
