@@ -21,7 +21,7 @@ _USAGE = {
     "run": "run [NOTEBOOK] [--cluster C]: run the stale cells of the notebook on a cluster",
     "status": "status: list the cells that were sent",
     "wait": "wait [NAME…] [-t SECONDS]: wait for cells that were sent",
-    "show": "show NAME: show the outputs of a cell that was sent once more",
+    "show": "show [NAME]: show the outputs of a cell that was sent, or of the last one, once more",
     "cancel": "cancel [NAME…]: stop cells that were sent",
 }
 
@@ -153,7 +153,8 @@ class NbflowMagics(Magics):
         self.live.wait(options.names, options.timeout_s)
 
     def _show(self, words: list[str]) -> None:
-        cell = self.live.cell(_only(words))
+        # The cell that was sent last, if none is named.
+        cell = self.live.cell(_only(words or list(self.live.sent)[-1:]))
         self.live.publish(cell)
         print(cell.status)  # noqa: T201 - the magic's answer
 

@@ -130,10 +130,9 @@ class LiveSession:
         ready = ready_cell(texts, variables, number)
         where = surroundings(os.environ, working_folder())
         ready, takes = self._packed(ready, where.home)
-        node = StageNode(name=name, spec=ready.spec, takes=dict(takes), brings=ready.brings)
         sent = Sent(
             sources=ready.sources,
-            nodes=(node,),
+            nodes=(StageNode(name=name, spec=ready.spec, takes=dict(takes), brings=ready.brings),),
             path=where.folder / f"{name}.ipynb",
             known=tuple(text.source or text.text for text in texts),
             timeout_s=timeout_s,
@@ -246,7 +245,8 @@ class LiveSession:
         holder = self._claims.holder(name)
         if name not in self.sent and holder is None:
             known = ", ".join(self.sent) or "none"
-            raise Refused(f"no cell of that name was sent: {name} (there are: {known})")
+            which = f"named {name!r} was sent" if name else "was sent"
+            raise Refused(f"no cell {which} (there are: {known})")
         return self.sent[name if name in self.sent else str(holder)]
 
     def _taken(self, cell: SentCell) -> str:

@@ -88,6 +88,24 @@ def test_what_cannot_be_moved_is_refused_before_anything_runs(tmp_path):
     assert "no cell was sent" in plain(reply)
 
 
+def test_cells_are_shown_once_more_and_stopped(tmp_path):
+    _, none, _, shown, unheard, _, stopped = executed(
+        tmp_path,
+        LOAD,
+        "%nbflow show",
+        "%%nbflow_node --wait\nprint('once')\nx = 1",
+        "%nbflow show",
+        "%nbflow show y",
+        "%%nbflow_node --name endless\nwhile True:\n    pass",
+        "%nbflow cancel",
+    )
+
+    assert "UsageError: no cell was sent (there are: none)" in plain(none)
+    assert "once" in plain(shown)
+    assert "UsageError: no cell named 'y' was sent (there are: cell-3)" in plain(unheard)
+    assert plain(stopped) == ""
+
+
 def test_what_cannot_come_back_stays_behind_and_the_rest_comes(tmp_path):
     *_, sent, kept, missing = executed(
         tmp_path, LOAD, "%%nbflow_node --wait\nlines = iter([1])\nkept = 3", "kept", "lines"
