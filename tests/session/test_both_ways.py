@@ -207,6 +207,12 @@ def test_what_depends_on_an_unsure_cell_is_unsure():
     assert unsure["print(u)"] == "it reads u of cell 3"
 
 
+def test_what_draws_without_a_seed_is_unsure():
+    sources = ["import random", "a = random.random()", "random.seed(1)", "b = random.random()"]
+    unsure = verifying.unsure_cells(analyzed(*sources), dict(enumerate(sources)))
+    assert unsure == {sources[1]: "Python's random generator, which nothing has seeded"}
+
+
 def test_the_most_stages_at_once():
     def stage(start, end):
         return StageRun("a", (1,), NodeState.SUCCEEDED, start, end)

@@ -25,6 +25,8 @@ class Outside:
         self._world: dict[int, Act] = {}
         #: Cells that every kernel repeats, with the seeds that they set.
         self._replayed: set[int] = set()
+        #: Generators that begin with the system's chance no more.
+        self._seeded: set[str] = set()
 
     def touch(self, page: Page, touch: Touch, act: Act, *, replayed: bool = False) -> None:
         """Note that a cell touches something, and what it depends on for that."""
@@ -43,6 +45,10 @@ class Outside:
                 pass
 
     def _touch_random(self, page: Page, touch: Touch, act: Act) -> None:
+        if touch.fresh:
+            self._seeded.add(touch.name)
+        elif touch.name and touch.name not in self._seeded:
+            page.unsure.setdefault(f"{touch.name}, which nothing has seeded", act)
         for known, writers in list(self._written.items()):
             if known.name == touch.name or not known.name or not touch.name:
                 if not (touch.fresh and known.name):

@@ -1,9 +1,10 @@
 """Runs of one notebook side by side: what differs, and whether it has to be equal.
 
 Trying decides: where two runs in order differ, nothing can be demanded of a third. Those further
-runs are only made if something differs; two of them, if the analysis holds a cell for one that does
-not give the same each time (it reads the clock, say), since that may be the same by chance. In the
-second, memory that nobody has set holds something else; it excuses no other cells than those.
+runs are only made if something differs; several, if the analysis holds a cell for one that does not
+give the same each time (it draws without a seed, say), since that may be the same by chance. From
+the second on, memory that nobody has set holds something else; they excuse no other cells than
+those.
 What the analysis says excuses nothing by itself: of much it only does not know.
 """
 
@@ -24,6 +25,8 @@ from nbflow.session.both_ways.ways import Way, by_cells, in_order
 
 #: Why something need not be the same.
 _SHOWN = "runs in order differ there, too"
+#: How often a notebook is run in order besides, at most, for cells that may give something else.
+_MORE = 4
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,8 +160,10 @@ def _shown(
     if left:
         again = in_order(place)
         shown.update(each.place for each in differing(expected, again, {}))
-    unsure = {each.place for each in left if each.unsure} - shown
-    if unsure:
+    for _ in range(_MORE):
+        unsure = {each.place for each in left if each.unsure} - shown
+        if not unsure:
+            break
         with stirring() as env:
             again = in_order(place, env=env)
         shown.update(unsure & {each.place for each in differing(expected, again, {})})
