@@ -175,11 +175,15 @@ def _losses(stages: Iterable[Judged]) -> Iterator[str]:
 
 
 def _first_failure(stages: Sequence[Judged]) -> int | None:
-    """Return the place of the stage that has failed in the earliest cell of all."""
+    """Return the place of the stage that has failed in the earliest cell of all.
+
+    What a cell of another stage, which is only repeated, comes to is said by that stage.
+    """
     failed = [
         (stage.failed_at, place)
         for place, stage in enumerate(stages)
         if stage.failed_at is not None
+        and stage.failed_at in stage.place.cells
         and stage.result.state is NodeState.FAILED
         and not stage.conflicts
     ]

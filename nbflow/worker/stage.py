@@ -186,8 +186,8 @@ class StageAttempt(NotebookAttempt):
 
     def _lessons(self, end: StageEnd) -> tuple[Lesson, ...]:
         sources = {
-            position: cell.source
-            for position, cell in zip(self._cut.positions, self._cut.notebook.cells, strict=True)
+            position: source
+            for position, source in zip(self._cut.positions, self._cut.sources, strict=True)
             if position is not None
         }
         return tuple(

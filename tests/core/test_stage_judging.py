@@ -62,6 +62,13 @@ def test_an_error_is_the_notebooks_if_all_before_it_has_run():
     assert (verdict.kind, verdict.failed) == ("failed", 1)
 
 
+def test_what_is_only_repeated_fails_for_the_stage_whose_cell_it_is():
+    load, score = stage("load", 0, 2), stage("score", 3)
+    assert judge([load, failed(score, 2)]).kind == "in order"
+    both = judge([failed(load, 2), failed(score, 2)])
+    assert (both.kind, both.failed) == ("failed", 0)
+
+
 def test_of_two_errors_the_earlier_cell_counts():
     stages = with_(1, failed(BRANCHES[1], 3))
     stages[2] = failed(stages[2], 2)

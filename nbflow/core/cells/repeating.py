@@ -57,7 +57,8 @@ class Repeating:
         self._constants = constants
         self._part: list[ast.stmt] = []
         self._works = False
-        self._sets = False
+        #: Whether it looks at a setting, and whether it changes one.
+        self._asks = self._sets = False
         #: Whether something is set that a kernel cannot repeat alone.
         self._bound = False
 
@@ -71,24 +72,30 @@ class Repeating:
         for name in _DONE:
             getattr(page, name).clear()
         before = _Extent.of(page)
-        yield
-        added = _Extent.of(page).beyond(before)
-        settings = [touch for touch in page.touches if touch.kind == "setting"]
-        for name, earlier in done.items():
-            now = getattr(page, name)
-            merged = {**now, **earlier}
-            now.clear()
-            now.update({**dict.fromkeys(earlier), **merged})
+        try:
+            yield
+            self._note(statement, _Extent.of(page).beyond(before), has_names=has_names)
+        finally:
+            for name, acts in done.items():
+                now = getattr(page, name)
+                for what, act in now.items():
+                    acts.setdefault(what, act)
+                now.clear()
+                now.update(acts)
+
+    def _note(self, statement: ast.stmt, added: "_Extent", *, has_names: bool) -> None:
+        settings = [it for it in self._memory.page.touches if it.kind == "setting"]
+        sets = any(touch.write for touch in settings)
         if isinstance(statement, _IMPORTS):
             self._part.append(statement)
         elif added == _Extent() and settings:
-            self._sets = True
-            if has_names:
+            self._asks = True
+            if sets and has_names:
+                self._sets = True
                 self._part.append(statement)
-            else:
-                self._bound = True
+            self._bound = self._bound or (sets and not has_names)
         else:
-            self._bound = self._bound or any(touch.write for touch in settings)
+            self._bound = self._bound or sets
             is_constant = added == _Extent(works=1) and self._is_constant(statement)
             self._works = self._works or not (
                 is_constant or added in (_Extent(), _Extent(seeds=added.seeds))
@@ -96,7 +103,7 @@ class Repeating:
 
     def found(self) -> Repeatable:
         """Return what all of the statements come to."""
-        whole = bool(self._part or self._sets) and not self._works
+        whole = bool(self._part or self._asks) and not self._works
         names = [name for each in self._part for name in _imported(each)]
         if not self._sets or self._bound or not all(map(self._is_import, names)):
             return Repeatable(whole)

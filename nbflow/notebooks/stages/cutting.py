@@ -31,6 +31,8 @@ class Cut(msgspec.Struct, frozen=True):
         For each of them, its place in the whole notebook; see `by_place`.
     repeated
         Indices of those that are only repeated here: their results are another stage's.
+    sources
+        For each of them, its text as the notebook has it.
     counts
         For each of them, what Jupyter's counter shows in a run from top to bottom.
     """
@@ -39,6 +41,7 @@ class Cut(msgspec.Struct, frozen=True):
     positions: tuple[int | None, ...]
     places: tuple[int, ...]
     repeated: tuple[int, ...]
+    sources: tuple[str, ...]
     counts: tuple[int, ...]
 
 
@@ -99,12 +102,16 @@ def cut(
             found.append((cell.replayed, position, cell.index, _count(cell, injected_before)))
         if cell.index == parameters and INJECTED in indices:
             found.append((cell.replayed, None, INJECTED, cell.number + 1))
-    cells = [_part(notebook.cells[indices[place]], parts.get(place)) for *_, place, _ in found]
+    whole = [notebook.cells[indices[place]] for *_, place, _ in found]
+    cells = [
+        _part(cell, parts.get(place)) for cell, (*_, place, _) in zip(whole, found, strict=True)
+    ]
     return Cut(
         notebook=NotebookNode({**notebook, "cells": cells}),
         positions=tuple(position for _, position, _, _ in found),
         places=tuple(place for *_, place, _ in found),
         repeated=tuple(index for index, (repeated, *_) in enumerate(found) if repeated),
+        sources=tuple(cell.source for cell in whole),
         counts=tuple(count for *_, count in found),
     )
 
