@@ -55,7 +55,7 @@ FILES = [
     Trap("an open file", "f = open('a.txt', 'w')", "f.write('1')", "x = 1", "f.write('2')", "f.close()", "open('a.txt').read(), x"),
     Trap("a temporary folder", "import tempfile, os\nd = tempfile.TemporaryDirectory()", "p = os.path.join(d.name, 'a')\nopen(p, 'w').write('1')", "x = 1", "open(p).read(), x", "d.cleanup()", "os.path.exists(p)"),
     Trap("in text and in bytes", "import io\nb = io.BytesIO()", "b.write(b'1')", "c = b", "c.write(b'2')", "b.getvalue()"),
-    Trap("an archive", "import zipfile\nz = zipfile.ZipFile('a.zip', 'w')", "z.writestr('a', '1')", "z.close()", "zipfile.ZipFile('a.zip').namelist()"),
+    Trap("an archive", "import zipfile\nz = zipfile.ZipFile('a.zip', 'w')", "z.writestr(zipfile.ZipInfo('a'), '1')", "z.close()", "zipfile.ZipFile('a.zip').namelist()"),
     Trap("pickle of a class of the notebook", "import pickle\nclass A:\n    def __init__(self, x):\n        self.x = x", "pickle.dump(A(1), open('a.pkl', 'wb'))", "b = pickle.load(open('a.pkl', 'rb'))", "isinstance(b, A), b.x", in_order=True),
     Trap("a module that the notebook writes", "open('mine.py', 'w').write('V = 1\\ndef f(): return V')", "import mine", "mine.f()", "mine.V = 2", "mine.f()"),
     Trap("a module beside the notebook", "import helper", "a = helper.add(1)", "b = helper.add(2)", "helper.SEEN, a, b", files={"helper.py": b"SEEN = []\ndef add(x):\n    SEEN.append(x)\n    return len(SEEN)\n"}),

@@ -165,8 +165,7 @@ class Panel:
 
     def click(self, selector, text=""):
         """Click what has this text; by script, as Playwright's own click waits for the kernel."""
-        self._wait("(el, [s, t]) => Boolean(find(el, s, t))", [selector, text])
-        self.js("(el, [s, t]) => find(el, s, t).click()", [selector, text])
+        self._click("find(el, ...sought)", [selector, text])
 
     def show(self, view):
         """Turn to the graph, the timeline or the table."""
@@ -175,8 +174,7 @@ class Panel:
     def choose(self, node, tab="Overview"):
         """Choose a node in the table, and one of its tabs."""
         self.show("Table")
-        self._wait("(el, node) => Boolean(row(el, node))", node)
-        self.js("(el, node) => row(el, node).click()", node)
+        self._click("row(el, sought)", node)
         self.click(".nbf-node .nbf-tabs button", tab)
 
     def wait_for_row(self, node, *texts):
@@ -205,6 +203,12 @@ class Panel:
     def js(self, function, argument=None):
         """Call a function of the panel's element and the argument."""
         return self.page.evaluate(self._with_element(function), argument)
+
+    def _click(self, found, sought):
+        """Click what is found, as soon as it is there: a moment later it may be drawn anew."""
+        self._wait(
+            f"(el, sought) => {{ const it = {found}; it?.click(); return Boolean(it); }}", sought
+        )
 
     def _wait(self, function, argument):
         self.page.wait_for_function(self._with_element(function), arg=argument)
