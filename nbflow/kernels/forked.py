@@ -26,6 +26,34 @@ _BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 _C = ctypes.CDLL(None)
 _C_ALONE = ctypes.PyDLL(None)
 _prctl, _exit = _C.prctl, _C_ALONE.exit
+#: Of what the C library hands out: the largest that is looked for, and in which steps.
+_CHUNK_BYTES, _ALIGNMENT_BYTES = 8192, 16
+#: Beyond that, holes are no matter of a few pages.
+_FILLED_BYTES = 64_000_000
+_OFFSET = ctypes.c_ssize_t
+
+
+def fill_heap() -> None:
+    """Fill the holes in the C library's heap for good; before forks.
+
+    What a fork allocates would lie in them, each on a page that it has to copy for that. So it
+    comes to lie behind the heap's end, together. Another allocator has no such heap, and then
+    nothing is done.
+    """
+    malloc, free, sbrk = _C_ALONE.malloc, _C_ALONE.free, _C_ALONE.sbrk
+    malloc.restype = sbrk.restype = ctypes.c_void_p
+    malloc.argtypes, free.argtypes, sbrk.argtypes = [ctypes.c_size_t], [ctypes.c_void_p], [_OFFSET]
+    end = sbrk(0)
+    if end is None:
+        return
+    filled = 0
+    for size in range(_CHUNK_BYTES, 0, -_ALIGNMENT_BYTES):
+        while filled < _FILLED_BYTES:
+            chunk = malloc(size)
+            if chunk is None or chunk >= end:
+                free(chunk)
+                break
+            filled += size
 
 
 def become_own_process(server: int, keep: int) -> None:

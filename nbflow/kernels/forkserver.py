@@ -232,6 +232,7 @@ class _Server:
         # Out of the collector's sight, so that a child's first collection does not copy every page.
         gc.collect()
         self._filling = _fill_holes()
+        forked.fill_heap()
         gc.freeze()
 
     def _serve_order(self) -> Child | None:
