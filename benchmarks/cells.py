@@ -67,7 +67,8 @@ def chain(folder: Path, rounds: int) -> None:
 
 
 def table(folder: Path, rounds: int) -> None:
-    steps = 30_000_000
+    # Long enough to be worth a kernel each.
+    steps = 150_000_000
     uses = [
         f"for i in range({steps}):\n    pass\nsum_{k} = float(df['c{k}'].sum())"
         for k in range(1, 4)
