@@ -19,6 +19,7 @@ without the mark by which all that a kernel has started is found and ended. What
 """
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -49,6 +50,8 @@ LOG = "driver.log"
 
 #: Variables that tie a process to the kernel that it was started in.
 _OF_A_KERNEL = (MARK, "JPY_PARENT_PID", "JPY_SESSION_NAME")
+#: How long one wait for the driver's answer lasts, in seconds; there are as many as it takes.
+_WAIT_S = 0.5
 #: Last lines of the log that an error tells.
 _LAST_LINES = 12
 
@@ -169,6 +172,9 @@ def _detach(home: Home, run: str, order: Order) -> None:
             # Only the driver has it now: its end is the end of the pipe.
             os.close(writing)
         try:
+            # An interrupt that comes right before a wait would be slept through.
+            while not select.select([answers], [], [], _WAIT_S)[0]:
+                pass
             told = answers.read()
         except BaseException:
             # Whoever interrupts this means the run, too. Its driver lets go of it in good order.
