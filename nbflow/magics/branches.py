@@ -196,7 +196,7 @@ class _Cutter:
         for number, facts in self._facts.items():
             if number > group[-1]:
                 break
-            if number in own or facts.replayed or facts.part is not None:
+            if number in own or facts.is_repeated:
                 cells.append(self._cell(facts, replayed=number not in own))
             for name in touched(facts):
                 self._current[name] = number

@@ -167,7 +167,7 @@ def _replayed(analysis: Analysis, number: int) -> list[int]:
         found |= new
         waiting += new
     cells = {number: analysis.cells[_place(analysis, number)] for number in found}
-    return sorted(it for it, facts in cells.items() if facts.replayed or facts.part is not None)
+    return sorted(it for it, facts in cells.items() if facts.is_repeated)
 
 
 def _replayed_cell(place: int, facts: CellFacts) -> StageCell:

@@ -186,6 +186,11 @@ class CellFacts(msgspec.Struct, frozen=True, kw_only=True):
     traits: tuple[Trait, ...] = ()
     pieces: Pieces = Pieces()
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether each kernel does it for itself, or a part of it."""
+        return self.replayed or self.part is not None
+
 
 class Dependence(msgspec.Struct, frozen=True):
     """`target`, a later cell, depends on `source`.

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from nbflow.core.cells.arguments import Arguments
 from nbflow.core.cells.calls import Calls
-from nbflow.core.cells.effects.language import SCALAR, Effect
+from nbflow.core.cells.effects.language import EVALUATES, SCALAR, Effect
 from nbflow.core.cells.effects.magics import (
     CELL_MAGICS,
     LINE_MAGICS,
@@ -86,7 +86,7 @@ def follow_query(follower: Follower, node: ast.Call) -> None:
             follower.load(name, node)
         return
     memory = follower.memory
-    memory.page.stop("it evaluates text that may name variables", memory.act("uses", node))
+    memory.page.stop(EVALUATES, memory.act("uses", node))
     memory.forget(node)
 
 

@@ -1,6 +1,7 @@
 """What numpy, scipy, scikit-learn and numexpr do."""
 
 from nbflow.core.cells.effects.language import (
+    EVALUATES,
     FRESH,
     PURE,
     SCALAR,
@@ -329,11 +330,7 @@ _NUMEXPR = Library(
     module="numexpr",
     functions=table(
         (
-            Effect(
-                returns="ndarray",
-                barrier="it evaluates text that may name variables",
-                namespace=True,
-            ),
+            Effect(returns="ndarray", barrier=EVALUATES, namespace=True),
             "evaluate re_evaluate validate",
         ),
         (sets("numexpr settings"), "set_num_threads set_vml_num_threads set_vml_accuracy_mode"),

@@ -206,3 +206,5 @@ PURE = Effect(returns=SCALAR)
 #: A result of a type that the tables do not know, which shares nothing with anything.
 FRESH = Effect()
 VIEW = Effect(result="view")
+#: Why nothing may be moved across a call that looks names up in a text.
+EVALUATES = "it evaluates text that may name variables"

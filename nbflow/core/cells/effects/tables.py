@@ -4,6 +4,7 @@ import re
 
 from nbflow.core.cells.effects.arrays import RNG
 from nbflow.core.cells.effects.language import (
+    EVALUATES,
     FRESH,
     PURE,
     SCALAR,
@@ -87,7 +88,7 @@ PANDAS = (
             (sets("pandas options"), "set_option reset_option"),
             (PURE, "get_option describe_option show_versions"),
             (Effect(returns="settings"), "option_context"),
-            (Effect(barrier="it evaluates text that may name variables", namespace=True), "eval"),
+            (Effect(barrier=EVALUATES, namespace=True), "eval"),
         ),
         objects={"options": "setting:pandas options", "NA": SCALAR, "NaT": SCALAR},
     ),
