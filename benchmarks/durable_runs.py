@@ -10,8 +10,8 @@ from nbflow.definition.builder import FlowBuilder
 from nbflow.driver import Driver, Surroundings
 from nbflow.ports import ClusterInfo
 from nbflow.session import launching
+from nbflow.session.claiming import Claimed, claim
 from nbflow.session.home import Home
-from nbflow.session.launch import Claimed
 from nbflow.testing import FakeCluster
 
 
@@ -31,7 +31,7 @@ def claimed(home: Home, flow: FlowBuilder, run: str) -> Claimed:
 
     with launching.created(prepare, request, survey) as (opened, _):
         opened.close()
-    return launching.claim(home, run, time.time)
+    return claim(home, run, time.time)
 
 
 async def driven(home: Home, held: Claimed, cluster: FakeCluster) -> Run:
@@ -52,4 +52,7 @@ async def driven(home: Home, held: Claimed, cluster: FakeCluster) -> Run:
         rng=random.Random(0),
     )
     await cluster.start(driver.put)
-    return await driver.drive()
+    try:
+        return await driver.drive()
+    finally:
+        held.take_sign_down()

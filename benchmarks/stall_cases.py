@@ -350,7 +350,10 @@ class StalledRun:
         for name, mark in self._marks.items():
             if name not in self._begun and mark.exists():
                 self._begun[name] = now
-        return all((name, stall.kind) in self.watch.first for name, stall in STALLS.items())
+        # Memory that fills up may be named before the notebook says that it is full.
+        return self._begun.keys() == STALLS.keys() and all(
+            (name, stall.kind) in self.watch.first for name, stall in STALLS.items()
+        )
 
 
 def healthy_run(folder: Path, port: int) -> nbflow.Run:

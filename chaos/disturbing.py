@@ -184,6 +184,8 @@ class Disturbed:
         self._kills_left = self._rng.randint(8, 20)
         self._outside: Outside | None = None
         self._stopped: psutil.Process | None = None
+        #: Whether the driver that is accompanied had a rival which may hold the run by now.
+        self._may_be_refused = False
 
     def go(self) -> Story:
         """Disturb the run until it has ended, and say how that went."""
@@ -205,6 +207,7 @@ class Disturbed:
     def _begun(self) -> psutil.Popen:
         """Begin the run, or resume it."""
         self.story.beginnings += 1
+        self._may_be_refused = False
         self._outlast_the_lease()
         if self._rng.random() < TWO:
             is_new = self._row() is None
@@ -250,6 +253,8 @@ class Disturbed:
         # end before the other has begun.
         if loser.poll() not in (0, _HELD, _NOTHING_WAS_RUN if is_new else _HELD):
             self.story.fault("refused", f"of two drivers, one has ended with {loser.poll()}")
+        # What has ended so early, and well, has handed the run to a process of its own.
+        self._may_be_refused = loser.poll() == 0
         return winner
 
     def _outlast_the_lease(self) -> None:
@@ -346,6 +351,8 @@ class Disturbed:
         elif code == _NOTHING_WAS_RUN and self.story.kills.total() > before:
             # What it needed to begin was killed: its workers, or the process that it had detached.
             pass
+        elif code in (_HELD, _NOTHING_WAS_RUN) and self._may_be_refused:
+            pass  # by the rival's process
         elif code not in (*_ENDED, -signal.SIGKILL):
             self.story.fault("refused", f"its driver has ended with {code}")
         if self._stopped is not None and psutil.wait_procs([self._stopped], timeout=0)[0]:

@@ -94,7 +94,13 @@ class Journal(Protocol):
         """Return the run's row of the index; `UnknownRun` if there is no such run."""
 
     def rows(self) -> list[RunRow]:
-        """Return all runs, oldest first."""
+        """Return all runs, oldest first; `JournalError` if one's row is damaged."""
+
+    def listed(self) -> list[tuple[RunRow, str]]:
+        """Return all runs, oldest first, each with what is wrong with its row: mostly nothing.
+
+        Of a damaged row there is what is legible.
+        """
 
     def references(self, run: str) -> Iterator[str]:
         """Yield the digests of artifacts in which the journal itself keeps large events."""
@@ -241,7 +247,11 @@ class ResultCache(Protocol):
     """Results of earlier runs, by what they were made of. Best effort: a miss is never an error."""
 
     def find(self, key: str, policy: Cache, *, now: float) -> Result | None:
-        """Return a result that is still good under `policy`, with all its artifacts in place."""
+        """Return a result that is still good under `policy`.
+
+        All its artifacts are in place, and have just been touched: no clean-up drops them before
+        the result is recorded.
+        """
 
     def keep(self, result: Result) -> None:
         """Keep a result for later runs, in place of an earlier one of the same key."""
@@ -279,7 +289,11 @@ class Cluster(Protocol):
         """Hand over attempts; each is reported `Started` at most once, then `Ended` or `Lost`."""
 
     async def cancel(self, attempts: Sequence[AttemptId]) -> None:
-        """Ask for attempts to stop; each still ends in `Ended` (status ``stopped``) or `Lost`."""
+        """Ask for attempts to stop; each still ends in `Ended` (status ``stopped``) or `Lost`.
+
+        A driver may ask more than once, which changes nothing. Attempts of an earlier driver, of
+        which nothing is reported here, stop if they still run.
+        """
 
     async def close(self) -> None:
         """Let go; an embedded cluster ends with all its processes."""

@@ -89,12 +89,31 @@ parts = [
     flow.task(part, name=f"parts/{number}", params={"number": number, "weights": model["weights"]})
     for number in (1, 2, 3)
 ]
+
+
+def link(number, before):
+    """One of a chain, quick enough that it soon goes straight to a worker."""
+    mark(f"links/{number}", "begins")
+    pause(0.01)
+    return before + number
+
+
+links = [shaky]
+for number in range(1, 8):
+    given = {"number": number, "before": links[-1]["result"]}
+    links.append(flow.task(link, name=f"links/{number}", params=given))
+
 report = flow.notebook("report.ipynb", params={"shaky": shaky["result"]}, after=[*parts])
 
 
 @flow.task(after=[report])
-def answer(parts=[part["result"] for part in parts], once=once["result"], kept=totals["kept"]):
+def answer(
+    parts=[part["result"] for part in parts],
+    once=once["result"],
+    kept=totals["kept"],
+    linked=links[-1]["result"],
+):
     """What all of it was for."""
     mark("answer", "begins")
     pause(0.05)
-    return f"{once}: {sum(part['part'] for part in parts)} of {sorted(kept)}"
+    return f"{once}: {sum(part['part'] for part in parts)} of {sorted(kept)}, {linked}"

@@ -139,6 +139,15 @@ def entry_name(key: str) -> str:
     return f"{FOLDER}/{key[:2]}/{key}"
 
 
+def flaw(entry: str, data: bytes) -> str:
+    """Return what is wrong with an entry of this name; empty if it is whole, or not for us."""
+    try:
+        _decoded(data, entry.rpartition("/")[2])
+    except _Unusable as trouble:
+        return str(trouble) if trouble.kind == "damaged" else ""
+    return ""
+
+
 def _encoded(result: Result) -> bytes:
     content = msgspec.json.encode(result)
     return msgspec.json.encode(_Entry(FORMAT, digest(content), msgspec.Raw(content)))

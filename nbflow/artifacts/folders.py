@@ -339,13 +339,16 @@ def _files_below(folder: Path, name: str) -> Iterator[Found]:
 
 
 @contextmanager
-def explained(place: str) -> Iterator[None]:
-    """Turn the system's errors into an `ArtifactError` that names `place` and the next step."""
+def explained(place: str, *, then: str = "then resume; what was stored stays") -> Iterator[None]:
+    """Turn the system's errors into an `ArtifactError` that names `place` and the next step.
+
+    `then` is what to do once a full disk has room again.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            what, fix = "is full", "Free some space there, then resume; what was stored stays"
+            what, fix = "is full", f"Free some space there, {then}"
         elif error.errno in _FORBIDDEN:
             what, fix = "may not be used", "Make it readable and writable, or choose another folder"
         else:

@@ -185,7 +185,8 @@ class FileStore(TendedStore):
 
         The epoch is no part of its name. A driver journals an attempt before it hands it over, so
         run, node and number name one attempt of one driver; and the next driver, which has
-        an epoch of its own, finds the receipt by them alone.
+        an epoch of its own, finds the receipt by them alone. The outcome itself has its epoch: a
+        node that was dropped from the flow and came back has had the same numbers before.
         """
         self._place.write(names.of_receipt(attempt), data)
 

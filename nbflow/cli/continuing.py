@@ -119,7 +119,7 @@ def resume(  # noqa: PLR0913 - one for each option or group of them
     nargs=2,
     multiple=True,
     metavar="NAME VALUE",
-    help="What it had brought, typed as by -p. May be repeated.",
+    help="What it had brought, typed as by -p, with --as succeeded. May be repeated.",
 )
 @home_option
 def resolve(
@@ -139,6 +139,9 @@ def resolve(
     from nbflow.session import attach
     from nbflow.session.watching import command
 
+    if output and verdict != "succeeded":
+        message = f"it belongs to --as succeeded, not to --as {verdict}"
+        raise click.BadParameter(message, param_hint="--output")
     handle = attach(run, home=home)
     outputs = collected(encoded=(), files=(), texts=(), pairs=output, raw=())
     handle.resolve(node, verdict, outputs=outputs)

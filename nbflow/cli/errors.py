@@ -29,7 +29,8 @@ BUG = 70
 #: What was to be said found no room (EX_IOERR of sysexits.h).
 NO_ROOM = 74
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: Errors of a full disk.
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def guarded(body: Callable[[], object]) -> int:
@@ -37,7 +38,7 @@ def guarded(body: Callable[[], object]) -> int:
     try:
         return _told(body)
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in FULL:
             raise
         # Not even standard error can be written.
         _close_full_streams()
@@ -64,7 +65,7 @@ def _told(body: Callable[[], object]) -> int:
             return BROKEN_PIPE
         return _bug()
     except OSError as error:
-        return _no_room(error) if error.errno in _FULL else _bug()
+        return _no_room(error) if error.errno in FULL else _bug()
     except Exception:  # noqa: BLE001 - whatever it is, it is told in full
         return _bug()
     return 0

@@ -128,8 +128,8 @@ def verify(ctx: click.Context, *, runs: tuple[str, ...], home: Path | None, as_j
     """Compare what is stored with its hashes.
 
     Of the given runs, or of all: every record of the journal, every artifact that one names, and
-    the receipts of attempts. The exit code is 1 if anything is damaged or missing. Nothing is
-    changed.
+    the receipts of attempts. Of all, the entries of the cache, too. The exit code is 1 if anything
+    is damaged or missing. Nothing is changed.
     """
     from nbflow.cli.text import print_json
     from nbflow.session.home import Home
@@ -138,8 +138,9 @@ def verify(ctx: click.Context, *, runs: tuple[str, ...], home: Path | None, as_j
 
     opened = Home.find(home, Path.cwd())
     try:
-        rows = [opened.run_row(run) for run in runs] if runs else opened.journal.rows()
-        found = look(opened.journal, opened.store, [row.id for row in rows])
+        every = [row.id for row, _ in opened.journal.listed()]
+        asked = [opened.run_id(run) for run in runs] or every
+        found = look(opened.journal, opened.store, asked, cache=not runs)
         found = with_faults(found, opened.journal.faults())
     finally:
         opened.close()
@@ -148,7 +149,7 @@ def verify(ctx: click.Context, *, runs: tuple[str, ...], home: Path | None, as_j
     else:
         for line in _verification_lines(found):
             print(line)
-    ctx.exit(1 if found.findings else 0)
+    ctx.exit(1 if found.faults else 0)
 
 
 @click.command(epilog=examples("nbflow export sales-20260201 sales.zip"))
@@ -238,41 +239,46 @@ def _cleaning_document(cleaning: "Cleaning", *, dry_run: bool) -> dict[str, Any]
 
 
 def _verification_lines(found: "Verification") -> Iterator[str]:
-    from nbflow.drawing.words import size
+    from nbflow.drawing.words import plural, size
 
     for each in found.findings:
-        yield f"{_where(each)}: {each.what}"
+        remark = "" if each.is_fault else "remark: "
+        yield f"{remark}{_where(each)}: {each.what}"
         yield f"  {each.fix}"
-    count = len(found.findings)
+    count = len(found.faults)
     verdict = f"{count} fault{'' if count == 1 else 's'}" if count else "all is whole"
     words = _archived_words(found.records, found.artifacts)
-    yield f"{verdict}: {found.runs} runs, {words} ({size(found.size_bytes)}) looked at"
+    cached = f", and {plural(found.entries, 'result')} in the cache" if found.entries else ""
+    yield f"{verdict}: {found.runs} runs, {words} ({size(found.size_bytes)}){cached} looked at"
 
 
 def _where(finding: "Finding") -> str:
     node = f", node {finding.node}" if finding.node else ""
     seq = f", seq {finding.seq}" if finding.seq else ""
-    return f"run {finding.run}{node}{seq}, {finding.place}"
+    return f"run {finding.run}{node}{seq}, {finding.place}" if finding.run else finding.place
 
 
 def _verification_document(found: "Verification") -> dict[str, Any]:
     return {
-        "whole": not found.findings,
+        "whole": not found.faults,
         "runs": found.runs,
         "records": found.records,
         "artifacts": found.artifacts,
         "bytes": found.size_bytes,
-        "findings": [
-            {
-                "run_id": each.run,
-                "node": each.node,
-                "seq": each.seq or None,
-                "place": each.place,
-                "what": each.what,
-                "fix": each.fix,
-            }
-            for each in found.findings
-        ],
+        "cache_entries": found.entries,
+        "findings": [_finding_document(each) for each in found.faults],
+        "remarks": [_finding_document(each) for each in found.remarks],
+    }
+
+
+def _finding_document(finding: "Finding") -> dict[str, Any]:
+    return {
+        "run_id": finding.run,
+        "node": finding.node,
+        "seq": finding.seq or None,
+        "place": finding.place,
+        "what": finding.what,
+        "fix": finding.fix,
     }
 
 

@@ -39,7 +39,9 @@ def stopping_in_good_order() -> Iterator[None]:
         if not asked:
             asked = True
             said.put(_FIRST)
-            raise KeyboardInterrupt
+            # A keyboard sends no SIGTERM; the journal is not to say that one did.
+            why = () if number == signal.SIGINT else ("stopped by SIGTERM",)
+            raise KeyboardInterrupt(*why)
         if number == signal.SIGINT:
             _write_at_once(_SECOND)
             os._exit(INTERRUPTED)

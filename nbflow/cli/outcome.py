@@ -14,7 +14,7 @@ from nbflow.drawing.look import NODE_LOOKS, RUN_LOOKS
 from nbflow.drawing.values import value_text
 from nbflow.drawing.words import duration, one_line, plural, size
 from nbflow.session.document import status_of
-from nbflow.session.watching import how_to_resume
+from nbflow.session.watching import how_to_resume, left_undone
 
 if TYPE_CHECKING:
     from nbflow.session import Run
@@ -30,6 +30,8 @@ def result_lines(run: "Run", now: float) -> list[str]:
     """Return the result of `run` as it stands at `now` (seconds since the epoch)."""
     view = run.view()
     lines = [headline(view, now), *_failures(view)]
+    if status_of(view) is RunStatus.FAILED and (undone := left_undone(view.run)):
+        lines.append(undone)
     lines += _notebook_line(view, run)
     lines += cache_lines(view)
     if status_of(view) is RunStatus.SUCCEEDED:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from nbflow.cli.errors import FULL
 from nbflow.cli.options import examples, home_option, run_argument
+from nbflow.core.errors import NbflowError
 
 # The session is imported where a command runs: with it comes Dask, and help must not wait for that.
 
@@ -44,7 +46,9 @@ def report(*, run: str, output: Path | None, home: Path | None) -> None:
     try:
         print(near_path(handle.report(output)))
     except OSError as error:
-        raise click.UsageError(
+        if error.errno in FULL:
+            raise  # told as of any other output
+        raise NbflowError(
             f"the report cannot be written to {error.filename or output} ({error.strerror}). "
             "Name another file by -o"
         ) from error

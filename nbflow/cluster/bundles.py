@@ -12,6 +12,7 @@ the first scout is back, or after a moment if none is, each by itself then. One
 slow attempt ends the bundling of its function at once.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -81,6 +82,14 @@ class Bundler:
                 bundles.extend((task,) for task in group[:scouts])
                 waiting.extend(group[scouts:])
         return bundles, waiting
+
+    def is_quick(self, bundle: Bundle) -> bool:
+        """Whether all of a bundle has been seen to end in a moment."""
+        return all(
+            isinstance(task.code, FunctionCode)
+            and self._expected_s.get(task.code.digest, math.inf) < BUNDLE_WORK_S
+            for task in bundle
+        )
 
     def _size(self, digest: str, count: int, threads: int) -> int:
         expected_s = self._expected_s[digest] + ATTEMPT_OVERHEAD_S

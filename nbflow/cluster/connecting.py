@@ -7,7 +7,6 @@ was given stays the user's, with its own loop and its own futures.
 import asyncio
 import builtins
 import contextlib
-import importlib.util
 import logging
 import platform
 import re
@@ -24,6 +23,7 @@ from distributed.deploy.cluster import Cluster as DaskDeployment
 
 from nbflow._version import __version__
 from nbflow.cluster import remote
+from nbflow.cluster.asking import ask_all
 from nbflow.cluster.embedded import Embedded
 from nbflow.core.attempts import StoreRef
 from nbflow.core.errors import ClusterError
@@ -32,13 +32,17 @@ from nbflow.ports import ClusterInfo
 #: How long a scheduler may take to answer, in seconds.
 CONNECT_TIMEOUT_S = 15.0
 
-#: How long to wait for the first worker of somebody else's cluster, in seconds.
+#: How long to wait for the first worker of somebody else's cluster, in seconds; and then for the
+#: first one that answers.
 FIRST_WORKER_TIMEOUT_S = 60.0
+
+#: How long a worker may take to say what it can do, in seconds: it imports nbflow for that.
+PROBE_WITHIN_S = 15.0
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+|[^\s/:]+:\d+")
 
 #: The body of every Dask task of ours.
-Entry: TypeAlias = Callable[[str, bytes, str, str], Awaitable[bytes]]
+Entry: TypeAlias = Callable[..., Awaitable[remote.Result]]
 Target: TypeAlias = Embedded | str | Path | Client | DaskDeployment
 
 _log = logging.getLogger(__name__)
@@ -68,21 +72,22 @@ async def connect(
         where, options = "embedded in this process", {"address": embedded_address}
     else:
         where, options = _place_of(target)
-    client: Any = None
     try:
-        client = Client(
+        client: Any = Client(
             asynchronous=True,
             set_as_default=False,
             name="nbflow",
             timeout=timeout_s or CONNECT_TIMEOUT_S,
             **options,
         )
-        await client
+        try:
+            await client
+        except BaseException:
+            await client.close()
+            raise
     # TypeError: an encrypted address without certificates. RuntimeError: certificates with an
     # address that is not encrypted, where encryption is required.
     except (OSError, ValueError, TypeError, RuntimeError) as error:
-        if client is not None:
-            await client.close()
         raise ClusterError(_unreachable(where, error)) from error
     # The client would hold messages back for up to 10 ms to send them together. A
     # driver sends one batch a turn, and the next node waits for it.
@@ -194,20 +199,31 @@ async def _stay(done: list[str]) -> None:
         await sleep(0.05)
 
 
-async def entry_for(client: Any) -> Entry:
-    """Return the function that tasks of this cluster call.
+def foreign_entry() -> Entry:
+    """Return the function that tasks of somebody else's cluster call.
 
-    A scheduler unpickles what is submitted. One whose environment has no nbflow cannot
-    unpickle a reference to `remote.perform`; for it the function travels whole, and
-    names nbflow only when it runs, on a worker.
+    Its scheduler and workers unpickle what is submitted, and where an environment has no nbflow, a
+    reference to `remote.perform` cannot be: the scheduler refuses it, and a worker ends. So the
+    function travels whole, and names nbflow only when it runs; a worker then says what it lacks.
     """
-    try:
-        found = await client.run_on_scheduler(importlib.util.find_spec, "nbflow")
-    except (ImportError, ValueError):
-        found = None
-    if found is not None:
-        return remote.perform
     return _by_value(_enter, "perform")
+
+
+async def forget_topic(client: Any, topic: str) -> None:
+    """Remove a driver's topic, of which the scheduler would keep the last messages for ever.
+
+    Raises
+    ------
+    OSError
+        If the connection to the scheduler breaks.
+    """
+    await client.run_on_scheduler(_by_value(_forget, "forget"), topic)
+
+
+def _forget(topic: str, dask_scheduler: Any) -> None:
+    # Dask has no public way; another version of it keeps them elsewhere.
+    broker = getattr(dask_scheduler, "_broker", None)
+    getattr(broker, "_topics", {}).pop(topic, None)
 
 
 def _by_value(function: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -216,29 +232,40 @@ def _by_value(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     return types.FunctionType(function.__code__, nowhere, name)
 
 
-async def _enter(topic: str, message: bytes, version: str, fence: str) -> bytes:
+async def _enter(
+    topic: str, message: bytes, version: str, fence: str, lane: str, *parts: Any
+) -> remote.Result:
     from nbflow.cluster.remote import perform  # on the worker, not before
 
-    return await perform(topic, message, version, fence)
+    return await perform(topic, message, version, fence, lane, *parts)
 
 
-async def probe(
-    client: Any, store: StoreRef, *, list_kernels: bool
-) -> tuple[dict[str, remote.ProbeResult], dict[str, str]]:
+class Answers(msgspec.Struct, frozen=True):
+    """What workers have said when they were asked what they can do, each by its address."""
+
+    probes: dict[str, remote.ProbeResult]
+    #: Why some cannot run nbflow at all, or not this one.
+    unfit: dict[str, str]
+    #: Why some have not answered that are there. They may do so later, or never.
+    unheard: dict[str, str]
+
+
+async def probe(client: Any, store: StoreRef, *, list_kernels: bool) -> Answers:
     """Ask every worker what it can do.
 
-    Returns
-    -------
-    tuple
-        What each worker can do, by its address; and why others cannot run nbflow at all, or
-        not this one.
+    Raises
+    ------
+    OSError
+        If the connection to the scheduler breaks.
     """
-    answers = await client.run(remote.probe, store, list_kernels, on_error="return")
+    answers = await ask_all(client, remote.probe, store, list_kernels, within_s=PROBE_WITHIN_S)
     probes: dict[str, remote.ProbeResult] = {}
     unfit: dict[str, str] = {}
+    unheard: dict[str, str] = {}
     for worker, answer in answers.items():
         if isinstance(answer, OSError):
-            continue  # It has left this very moment.
+            unheard[worker] = f"worker {worker} does not answer the scheduler: {answer}"
+            continue
         if isinstance(answer, BaseException):
             unfit[worker] = _unfit(worker, answer)
             continue
@@ -247,7 +274,19 @@ async def probe(
             unfit[worker] = remote.other_version(worker, result.version, __version__)
             continue
         probes[worker] = result
-    return probes, unfit
+    if unheard:
+        present = (await client.scheduler.identity(n_workers=-1))["workers"]
+        unheard = {worker: why for worker, why in unheard.items() if worker in present}
+    return Answers(probes, unfit, unheard)
+
+
+def nobody_answers(answers: Answers) -> ClusterError:
+    """Return the error that none of the workers which are there can be reached."""
+    return ClusterError(
+        f"no worker of the cluster has answered for {FIRST_WORKER_TIMEOUT_S:.0f} s: "
+        f"{'; '.join(answers.unheard.values())}. Check that a worker registers under an address to "
+        "which its scheduler may connect; dask worker --contact-address names another one"
+    )
 
 
 def doubts(probes: Mapping[str, remote.ProbeResult]) -> Iterator[str]:
@@ -282,6 +321,8 @@ def info_of(
 
 
 def _unfit(worker: str, error: BaseException) -> str:
+    if isinstance(error, remote.Unfit):
+        return str(error)
     # What a worker cannot unpickle comes back as a bare Exception around the cause's repr.
     if "No module named" in str(error):
         return (

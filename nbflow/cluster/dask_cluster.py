@@ -1,8 +1,9 @@
 """The adapter of the `Cluster` port: Dask as seen by a driver.
 
-Attempts become Dask tasks (`handing_over`). Coming back: reports arrive as Dask events on a
-topic of this driver's own. The future of a task is watched too, for what no report can tell:
-its worker died or refused it, or the task could not be unpickled.
+Attempts become Dask tasks (`handing_over`), or go straight to a worker that has just ended some
+(`lanes`). Coming back: reports arrive as Dask events on a topic of this driver's own. The future of
+a task is watched too, for what no report can tell (`task_ends`): its worker died or refused it, or
+the task could not be unpickled.
 
 Somebody else's cluster may lose its connection or its scheduler (`link`), run a task again
 behind our back (`fences`), and be joined by workers that are of no use (`placing`). What became
@@ -12,23 +13,25 @@ of attempts after that is settled in `settling`.
 import asyncio
 import contextlib
 import logging
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from concurrent.futures import CancelledError
 from typing import Any
 
 import msgspec
 from distributed import Future
-from distributed.scheduler import KilledWorker
 
 from nbflow.cluster import connecting, fences, remote
+from nbflow.cluster.asking import ask_all
 from nbflow.cluster.connecting import Target
 from nbflow.cluster.embedded import Embedded, EmbeddedCluster
 from nbflow.cluster.handing_over import Counter, Handed
+from nbflow.cluster.lanes import Lanes
 from nbflow.cluster.link import Link
 from nbflow.cluster.placing import Places
 from nbflow.cluster.reporting import decode
 from nbflow.cluster.settling import Settler
+from nbflow.cluster.task_ends import TaskEnds
 from nbflow.cluster.watching_workers import WorkerWatch
 from nbflow.core.attempts import (
     AttemptTask,
@@ -40,10 +43,11 @@ from nbflow.core.attempts import (
     Started,
     StoreRef,
     WorkerNote,
+    stopped_unbegun,
 )
 from nbflow.core.errors import ClusterError
 from nbflow.core.ids import AttemptId
-from nbflow.core.states import Reason
+from nbflow.core.states import LossKind
 from nbflow.ports import ClusterInfo
 
 #: How often the futures of ended attempts are released, in seconds.
@@ -51,6 +55,14 @@ RELEASE_EVERY_S = 0.25
 
 #: How long stopping attempts may keep the driver waiting, in seconds.
 CALL_S = 10.0
+
+#: How long a worker may take to hear that attempts are to be stopped, in seconds; twice, and the
+#: scheduler is still to be asked within `CALL_S`.
+TOLD_WITHIN_S = 3.0
+
+#: What the scheduler says of tasks that are with a worker, or over: they tell what becomes of them.
+#: Of the end of one, the driver need not know yet.
+_TELLS = frozenset({"processing", "memory", "erred"})
 
 _log = logging.getLogger(__name__)
 
@@ -80,8 +92,6 @@ class DaskCluster:
         self._in_flight: dict[AttemptId, Handed] = {}
         #: Attempts to be stopped as soon as the connection is restored.
         self._to_stop: set[AttemptId] = set()
-        #: Attempts that a worker which cannot run them has refused.
-        self._refused: dict[AttemptId, AttemptTask] = {}
         #: Futures of attempts that have ended, soon to be released.
         self._spent: list[Future[Any]] = []
         self._said_no_worker = False
@@ -95,13 +105,18 @@ class DaskCluster:
             note=self._note,
             gone=lambda why: self._report(ClusterGone(why)),
         )
+        lanes = Lanes(
+            self._topic, self._link, time.monotonic, begin=self._begin, receive=self._receive
+        )
         self._counter = Counter(
             self._topic,
             self._link,
             self._places,
             self._in_flight,
+            entry=remote.perform if self._is_ours else connecting.foreign_entry(),
             fenced=not self._is_ours,
-            watch=lambda future, attempts: self._begin(self._watch(future, attempts)),
+            watch=lambda future, attempts: self._begin(self._ends.watch(future, attempts)),
+            lanes=lanes,
         )
         self._settler = Settler(
             self._topic,
@@ -110,6 +125,16 @@ class DaskCluster:
             receive=self._receive,
             lose=self._lose,
             again=self._counter.submit_again,
+        )
+        self._ends = TaskEnds(
+            self._in_flight,
+            self._link,
+            self._places,
+            self._counter,
+            None if self._is_ours else self._settler,
+            ended=self._ended,
+            lose=self._lose,
+            clock=clock,
         )
 
     async def start(self, report: Callable[[Report], None]) -> None:
@@ -160,9 +185,15 @@ class DaskCluster:
         """Stop attempts wherever they are: on their worker, or before they get there."""
         wanted = set(attempts)
         withdrawn = self._counter.withdraw(wanted)
-        withdrawn += [attempt for attempt in wanted if self._refused.pop(attempt, None) is not None]
         for attempt in withdrawn:
-            self._report(Ended(_stopped(attempt, self._clock())))
+            self._report(Ended(stopped_unbegun(attempt, self._clock())))
+        foreign = wanted - self._in_flight.keys() - set(withdrawn)
+        if foreign and not self._is_ours and self._link.is_up:
+            # Nobody waits for them, and one worker that does not answer would keep the driver.
+            self._begin(self._stop_foreign(foreign))
+        for attempt in wanted & self._in_flight.keys():
+            if self._in_flight[attempt].unplaced:
+                self._ended(stopped_unbegun(attempt, self._clock()))
         await self._stop(wanted & self._in_flight.keys())
 
     async def close(self) -> None:
@@ -175,24 +206,44 @@ class DaskCluster:
         self._in_flight.clear()
         self._spent.clear()
         if not self._is_ours and self._link.is_up:
-            with contextlib.suppress(OSError):  # the scheduler keeps a few names for ever then
-                forgetting = fences.forget(self._link.client.scheduler, self._topic)
-                await asyncio.wait_for(forgetting, CALL_S)
+            await self._say_goodbye()
         await self._link.close()
         if self._embedded is not None:
             await self._embedded.close()
 
+    async def _say_goodbye(self) -> None:
+        """Leave nothing at somebody else's scheduler."""
+        try:
+            async with asyncio.timeout(CALL_S):
+                await fences.forget(self._link.client.scheduler, self._topic)
+                await connecting.forget_topic(self._link.client, self._topic)
+        except (OSError, ValueError) as error:
+            # The second is what a scheduler says that runs nobody's functions. It keeps a few names
+            # then, and the last messages.
+            _log.info("the scheduler keeps what it has of this driver: %s", error)
+
     async def _survey(self, store: StoreRef) -> ClusterInfo:
         client = self._link.client
-        if not self._is_ours:
-            self._counter.entry = await connecting.entry_for(client)
-        probes: dict[str, remote.ProbeResult] = {}
-        while not probes:  # what was there, and idle, may leave before it has answered
+        answers = await self._ask_workers(store)
+        has_dashboard = not isinstance(self._target, Embedded) or self._target.dashboard
+        probes = list(answers.probes.values())
+        return connecting.info_of(client, probes, has_dashboard=has_dashboard)
+
+    async def _ask_workers(self, store: StoreRef) -> connecting.Answers:
+        """Ask until one has answered: what was there, and idle, may leave before it has."""
+        give_up_at: float | None = None
+        while True:
             async with self._first_worker():
                 # Our own workers have this program's kernels; listing them takes a moment.
-                probes = await self._places.survey(client, store, list_kernels=not self._is_ours)
-        has_dashboard = not isinstance(self._target, Embedded) or self._target.dashboard
-        return connecting.info_of(client, list(probes.values()), has_dashboard=has_dashboard)
+                answers = await self._places.survey(
+                    self._link.client, store, list_kernels=not self._is_ours
+                )
+            if answers.probes:
+                return answers
+            now = time.monotonic()
+            give_up_at = give_up_at or now + connecting.FIRST_WORKER_TIMEOUT_S
+            if answers.unheard and now >= give_up_at:
+                raise connecting.nobody_answers(answers)
 
     @contextlib.asynccontextmanager
     async def _first_worker(self) -> AsyncIterator[None]:
@@ -209,24 +260,63 @@ class DaskCluster:
         if not self._link.is_up:
             self._to_stop |= attempts
             return
-        client = self._link.client
         try:
             async with asyncio.timeout(CALL_S):
-                await client.run(remote.stop, list(attempts), on_error="ignore")
                 # What a worker has by now, it knows to refuse; the rest never gets to one.
-                processing = await client.processing()
-                with_workers = {key for keys in processing.values() for key in keys}
-                withdrawn: list[Future[Any]] = []
-                for attempt in attempts & self._in_flight.keys():
-                    future = self._in_flight[attempt].future
-                    if future is not None and future.key not in with_workers:
-                        withdrawn.append(future)
-                        self._ended(_stopped(attempt, self._clock()))
-                await client.cancel(withdrawn)
+                silent = await self._stop_on_workers(attempts)
+                await self._withdraw(attempts & self._in_flight.keys())
+            untold = {
+                one
+                for one in attempts & self._in_flight.keys()
+                if self._in_flight[one].may_be_on(silent)
+            }
+        except TimeoutError:
+            _log.info("attempts could not be stopped yet: the scheduler is silent")
+            untold = attempts
         except OSError as error:
-            # Once more with the next connection; the driver does not wait for that.
             _log.info("attempts could not be stopped yet: %s", error)
             self._to_stop |= attempts
+            self._link.suspect()
+            return
+        # Once more, and each time takes some seconds; the driver does not wait for that.
+        self._begin(self._stop(untold & self._in_flight.keys()))
+
+    async def _stop_on_workers(self, attempts: set[AttemptId]) -> set[str]:
+        """Tell the workers; return those that have not answered."""
+        answers = await ask_all(
+            self._link.client, remote.stop, list(attempts), within_s=TOLD_WITHIN_S
+        )
+        return {worker for worker, it in answers.items() if isinstance(it, TimeoutError)}
+
+    async def _withdraw(self, attempts: set[AttemptId]) -> None:
+        """Take back from the scheduler what is with no worker."""
+        futures = {one: self._in_flight[one].future for one in attempts}
+        keys = [future.key for future in futures.values() if future is not None]
+        states = await self._link.client.scheduler.get_task_status(keys=keys)
+        withdrawn: list[Future[Any]] = []
+        for attempt, future in futures.items():
+            handed = self._in_flight.get(attempt)
+            if handed is None or future is None or handed.future is not future:
+                continue
+            state = states[future.key]
+            if state in _TELLS:
+                continue
+            if not handed.begun:
+                self._ended(stopped_unbegun(attempt, self._clock()))
+            elif state is not None:
+                self._lose(attempt, "its worker was lost while the node ran on it")
+            else:
+                continue  # Somebody else has cancelled its task, which has an end then.
+            withdrawn.append(future)
+        await self._link.client.cancel(withdrawn)
+
+    async def _stop_foreign(self, attempts: set[AttemptId]) -> None:
+        """Stop what this driver has not begun, or not any more, where a worker still has it."""
+        try:
+            async with asyncio.timeout(CALL_S):
+                await self._stop_on_workers(attempts)
+        except OSError as error:
+            _log.info("attempts of an earlier driver may go on: %s", error)
 
     # --- coming back --------------------------------------------------------------------------
 
@@ -246,7 +336,7 @@ class DaskCluster:
                     handed = self._in_flight.get(attempt)
                     # With a new connection, what was heard before may be read again.
                     if handed is not None and handed.started != report:
-                        handed.task, handed.started = None, report
+                        self._counter.started(handed, report)
                         self._report(report)
                 case _:
                     self._report(report)
@@ -257,13 +347,12 @@ class DaskCluster:
             return  # reported already, by an event or by the future
         if handed.future is not None:
             self._let_go(handed.future)
-        self._counter.ended(outcome)
+        self._counter.ended(handed, outcome)
         self._report(Ended(outcome))
 
-    def _lose(self, attempt: AttemptId, message: str) -> None:
-        del self._in_flight[attempt]
-        self._counter.lost(attempt)
-        self._report(Lost(attempt, message))
+    def _lose(self, attempt: AttemptId, message: str, kind: LossKind = "worker_lost") -> None:
+        self._counter.over(self._in_flight.pop(attempt), attempt)
+        self._report(Lost(attempt, message, kind))
 
     def _let_go(self, future: Future[Any]) -> None:
         """Release a task's future, but not at once.
@@ -285,99 +374,16 @@ class DaskCluster:
         if not watcher.cancelled() and (error := watcher.exception()) is not None:
             _log.error("the watch over a task of the cluster has ended", exc_info=error)
 
-    async def _watch(self, future: Future[Any], attempts: Sequence[AttemptId]) -> None:
-        """Report whatever the task's end says of attempts that have not been reported."""
-        # `distributed.wait` would ask for a process-wide default client, which is not ours to set.
-        state = future._state  # noqa: SLF001 - waiting on it has no public, asynchronous equal
-        while state is not None and future.status == "pending":
-            await state.wait()
-        if not self._left(future, attempts):
-            return
-        try:
-            await self._conclude(future, attempts)
-        except OSError as error:
-            # The connection breaks this very moment: whoever restores it settles these as well.
-            _log.info("the end of a task is not known yet: %s", error)
-            self._link.suspect()
-
-    async def _conclude(self, future: Future[Any], attempts: Sequence[AttemptId]) -> None:
-        if future.status == "error":
-            await self._erred(await future.exception(), self._left(future, attempts))
-            return
-        if future.status == "finished":
-            with contextlib.suppress(CancelledError):  # while it was being fetched
-                for outcome in msgspec.msgpack.decode(await future, type=list[Outcome]):
-                    self._ended(outcome)
-                for attempt in self._left(future, attempts):
-                    self._lose(attempt, "its worker ended the task without an outcome")
-                return
-        await self._interrupted(self._left(future, attempts))
-
-    def _left(self, future: Future[Any], attempts: Sequence[AttemptId]) -> list[AttemptId]:
-        """Return those of a task's attempts that are open, and not with another task by now."""
-        return [
-            attempt
-            for attempt in attempts
-            if attempt in self._in_flight and self._in_flight[attempt].future is future
-        ]
-
-    async def _erred(self, error: BaseException, attempts: Sequence[AttemptId]) -> None:
-        if isinstance(error, KilledWorker):
-            message = f"worker {error.last_worker.address} was lost"
-            if not self._is_ours:
-                await self._settler.settle(attempts, lost=message)
-                return
-        elif isinstance(error, remote.BegunElsewhere):
-            message = str(error)
-        elif isinstance(error, remote.Unfit | ImportError) and not self._is_ours:
-            await self._place(attempts, error)
-            return
-        else:
-            for attempt in attempts:
-                self._ended(_unperformed(attempt, self._clock(), error))
-            return
-        for attempt in attempts:
-            self._lose(attempt, message)
-
-    async def _place(self, attempts: Sequence[AttemptId], error: BaseException) -> None:
-        """Hand over elsewhere what a worker has refused."""
-        for attempt in attempts:
-            task = self._in_flight.pop(attempt).task
-            assert task is not None, "an attempt that was refused has not begun"
-            self._refused[attempt] = task
-        try:
-            why = await self._places.look_again(self._link.client) if self._link.is_up else ""
-            if not why and isinstance(error, ImportError) and self._places.preferred is None:
-                why = f"{type(error).__name__}: {error}"  # and yet all workers are said to be fit
-        except OSError:
-            self._link.suspect()
-            why = ""
-        tasks = [self._refused.pop(attempt) for attempt in attempts if attempt in self._refused]
-        if not why:
-            self._counter.submit_again(tasks)
-            return
-        for task in tasks:
-            self._report(Ended(_unperformed(task.id, self._clock(), ClusterError(why))))
-
-    async def _interrupted(self, attempts: Sequence[AttemptId]) -> None:
-        """Somebody else cancelled the task or restarted the cluster, or the connection broke."""
-        if self._is_ours:
-            for attempt in attempts:
-                self._lose(attempt, "the connection to the scheduler was interrupted")
-        elif self._link.is_up:
-            await self._settler.settle(attempts)
-
     # --- the connection -----------------------------------------------------------------------
 
     async def _restored(self, same_scheduler: bool) -> None:
         client = self._link.client
         client.subscribe_topic(self._topic, self._event)
-        self._counter.entry = await connecting.entry_for(client)
         if same_scheduler:
             await self._settler.catch_up()
         else:
             for attempt in list(self._in_flight):
-                self._lose(attempt, "the scheduler was restarted")
+                self._lose(attempt, "the scheduler was restarted", "scheduler_lost")
 
     def _go_on(self) -> None:
         """Do what has waited for the connection."""
@@ -396,18 +402,3 @@ class DaskCluster:
 
     def _note(self, text: str) -> None:
         self._report(WorkerNote(text))
-
-
-def _stopped(attempt: AttemptId, now: float) -> Outcome:
-    return Outcome(id=attempt, status="stopped", started_at=now, ended_at=now)
-
-
-def _unperformed(attempt: AttemptId, now: float, error: BaseException) -> Outcome:
-    message = f"the cluster could not run it: {type(error).__name__}: {error}"
-    return Outcome(
-        id=attempt,
-        status="failed",
-        started_at=now,
-        ended_at=now,
-        reason=Reason("error", message),
-    )

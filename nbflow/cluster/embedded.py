@@ -29,7 +29,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from nbflow import _logs
 from nbflow.cluster.worker_process import WorkerOptions
 from nbflow.core.errors import ClusterError
-from nbflow.kernels.folders import sweep
+from nbflow.kernels.folders import CLUSTER, own, sweep, sweep_ended
 from nbflow.worker.cores import share_of_threads
 
 #: How long a worker process may take to end by itself, in seconds.
@@ -37,6 +37,9 @@ CLOSE_GRACE_S = 3.0
 
 #: How often in a row a worker process may end before it has joined, until it is given up.
 MAX_FAILED_STARTS = 3
+
+#: Pause after the system has refused to start a process, in seconds: it may be short of something.
+PAUSE_S = 1.0
 
 
 class Embedded(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -79,6 +82,7 @@ class _Joins(SchedulerPlugin):
     """Notices which workers have joined."""
 
     def __init__(self) -> None:
+        #: Set while there is a worker.
         self.first = asyncio.Event()
         #: Names of the worker processes that have joined, each with its pid.
         self.seen: set[str] = set()
@@ -87,6 +91,12 @@ class _Joins(SchedulerPlugin):
         """Note a worker that has joined; called by the scheduler."""
         self.seen.add(str(scheduler.workers[worker].name))
         self.first.set()
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, **_: object) -> None:
+        """Note that there is none any more, after the last has gone; called by the scheduler."""
+        del worker
+        if not scheduler.workers:
+            self.first.clear()
 
 
 class OnceScheduler(Scheduler):
@@ -128,15 +138,18 @@ class EmbeddedCluster:
         self._note = note
         self._gone = gone
         self._joins = _Joins()
-        self._folder = tempfile.TemporaryDirectory(prefix="nbflow-", ignore_cleanup_errors=True)
+        self._folder = _new_folder()
         self._scheduler: Scheduler | None = None
         self._watchers: list[asyncio.Task[None]] = []
         self._processes: dict[int, asyncio.subprocess.Process] = {}
-        self._closing = False
+        self._closing = asyncio.Event()
         #: Worker processes that will not be started again.
         self._given_up = 0
         self._all_given_up = asyncio.Event()
+        #: Why the system has refused to start a process, the last time that it did.
+        self._unstarted = ""
         self._quiet = contextlib.ExitStack()
+        self._sweeping: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> str:
@@ -170,6 +183,8 @@ class EmbeddedCluster:
         for number in range(workers):
             watch = self._keep_running(number, threads)
             self._watchers.append(asyncio.create_task(watch, name=f"nbflow-worker-{number}"))
+        # What killed drivers have left may take a while to remove; nobody waits for it but the end.
+        self._sweeping = asyncio.create_task(asyncio.to_thread(sweep_ended))
 
     async def first_worker(self) -> None:
         """Wait until one worker has joined.
@@ -189,7 +204,20 @@ class EmbeddedCluster:
 
     async def close(self) -> None:
         """End all worker processes, with what they started, and the scheduler."""
-        self._closing = True
+        self._closing.set()
+        await self._end_processes()
+        ends = await asyncio.gather(*self._watchers, return_exceptions=True)
+        if self._scheduler is not None:
+            await self._scheduler.close()
+        if self._sweeping is not None:
+            await self._sweeping
+        self._quiet.close()
+        self._folder.cleanup()
+        for end in ends:
+            if end is not None:
+                raise end
+
+    async def _end_processes(self) -> None:
         processes = list(self._processes.values())
         families = [child for process in processes for child in _descendants(process.pid)]
         for process in processes:
@@ -203,11 +231,6 @@ class EmbeddedCluster:
                 process.kill()
         for child in families:
             _kill(child)
-        await asyncio.gather(*self._watchers)
-        if self._scheduler is not None:
-            await self._scheduler.close()
-        self._quiet.close()
-        self._folder.cleanup()
 
     def _hush(self) -> None:
         """Let Dask print errors only, as LocalCluster does; a program's terminal is not its own."""
@@ -225,14 +248,12 @@ class EmbeddedCluster:
         for start in itertools.count():
             # A name is new at each start, so that it tells whether this very process has joined.
             name = f"{number}" if start == 0 else f"{number}.{start}"
-            process = await self._spawn(number, name, threads)
-            self._processes[number] = process
-            code = await process.wait()
-            sweep(process.pid)
-            if self._closing:
+            if self._closing.is_set():
                 return
-            self._note(f"worker {name} (pid {process.pid}) {_how_it_ended(code)}")
-            failed_starts = 0 if name in self._joins.seen else failed_starts + 1
+            has_joined = await self._run_one(number, name, threads)
+            if self._closing.is_set():
+                return
+            failed_starts = 0 if has_joined else failed_starts + 1
             if failed_starts == MAX_FAILED_STARTS:
                 break
         self._note(f"worker {number} could not be started, {MAX_FAILED_STARTS} times in a row")
@@ -241,12 +262,33 @@ class EmbeddedCluster:
             self._all_given_up.set()
             self._gone(self._no_worker_left())
 
+    async def _run_one(self, number: int, name: str, threads: int) -> bool:
+        """Run a worker process to its end; return whether it has joined the cluster."""
+        try:
+            process = await self._spawn(number, name, threads)
+        except OSError as error:
+            self._unstarted = str(error)
+            self._note(f"worker {name} could not be started: {error}")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PAUSE_S):
+                    await self._closing.wait()
+            return False
+        self._unstarted = ""
+        self._processes[number] = process
+        if self._closing.is_set():
+            process.kill()  # It came into being while the others were being ended.
+        code = await process.wait()
+        sweep(process.pid)
+        if not self._closing.is_set():
+            self._note(f"worker {name} (pid {process.pid}) {_how_it_ended(code)}")
+        return name in self._joins.seen
+
     async def _spawn(self, number: int, name: str, threads: int) -> asyncio.subprocess.Process:
         options = WorkerOptions(
             scheduler=self.address,
             name=name,
             threads=threads,
-            local_directory=self._folder.name,
+            local_directory=self._lasting_folder(),
             driver_pid=os.getpid(),
             resources=self.config.resources,
             kernels=self.config.kernels,
@@ -270,10 +312,18 @@ class EmbeddedCluster:
                 start_new_session=True,
             )
 
+    def _lasting_folder(self) -> str:
+        """Return the cluster's folder, made anew if somebody has cleaned it up as an old one."""
+        if not Path(self._folder.name).is_dir():
+            self._folder = _new_folder()
+        return self._folder.name
+
     def _log(self, number: int) -> Path:
         return Path(self._folder.name) / f"worker-{number}.log"
 
     def _no_worker_left(self) -> str:
+        if self._unstarted:
+            return f"no worker process of the embedded cluster could start: {self._unstarted}"
         return (
             "no worker process of the embedded cluster could start. One ended with:\n"
             + self._last_words(0)
@@ -283,6 +333,14 @@ class EmbeddedCluster:
         log = self._log(number)
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return "\n".join(f"    {line}" for line in lines[-8:])
+
+
+def _new_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder for what worker processes write, which goes with this process."""
+    prefix = f"{CLUSTER}{os.getpid()}-"
+    folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    own(Path(folder.name))
+    return folder
 
 
 def _is_error(record: logging.LogRecord) -> bool:

@@ -1,5 +1,7 @@
 """Handing attempts over to Dask: in bundles, each a task with a key and a fence of its own.
 
+A bundle of quick functions may go straight to a worker instead (`lanes`).
+
 A key was never used before: `(label, run, node, attempt, epoch, serial)`. The label is what Dask's
 dashboard groups by, and reads as `FLOW/NODE`, or, in flows of very many nodes, as the flow and the
 name of the node's group or function (a scheduler never forgets a label).
@@ -11,18 +13,18 @@ import asyncio
 import contextvars
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from dask.typing import Key
 from distributed import Future
 from distributed.client import ClosedClientError
 
 from nbflow._version import __version__
-from nbflow.cluster import connecting, remote
+from nbflow.cluster import connecting, payloads
 from nbflow.cluster.bundles import SCOUT_WAIT_S, Bundle, Bundler
+from nbflow.cluster.lanes import Errand, Lane, Lanes
 from nbflow.cluster.link import Link
 from nbflow.cluster.placing import Places
 from nbflow.core.attempts import AttemptTask, Outcome, Started
@@ -38,13 +40,40 @@ MAX_LABELS = 256
 class Handed:
     """An attempt that is with the cluster."""
 
-    #: For handing it over again; None once it is known to have begun.
-    task: AttemptTask | None
+    #: For handing it over again; None if it must not be: it has begun, or its task has no fence.
+    resubmittable: AttemptTask | None
     #: Empty on a cluster that runs no task twice.
     fence: str
     #: Of the Dask task that holds it; None for an adopted attempt (see `settling`).
     future: Future[Any] | None
+    #: Of its function's code; empty for a notebook.
+    digest: str = ""
     started: Started | None = None
+    #: Whether no worker has it, nor will: one has refused it, and it waits for another one.
+    unplaced: bool = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is known to have begun."""
+        return self.started is not None
+
+    def may_be_on(self, workers: Collection[str]) -> bool:
+        """Whether one of these workers may have it."""
+        return bool(workers) and (self.started is None or self.started.worker in workers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A bundle as it is submitted."""
+
+    bundle: Bundle
+    key: Key
+    #: The function of the Dask task, and its arguments.
+    call: tuple[Any, ...]
+    #: Empty where none is needed.
+    fence: str
+    #: The name of the lane that the task stays open as; empty if it does not.
+    lane: str
 
 
 class Counter:
@@ -63,7 +92,9 @@ class Counter:
     in_flight
         The attempts that are with the cluster, shared with the adapter.
     watch
-        Is given each new Dask task: its future, and its attempts.
+        Is given each new Dask task: its future, and its attempts. They become more if it is a lane.
+    lanes
+        By which quick functions may go straight to a worker, where no fences are needed.
     """
 
     def __init__(
@@ -73,24 +104,28 @@ class Counter:
         places: Places,
         in_flight: dict[AttemptId, Handed],
         *,
+        entry: connecting.Entry,
         fenced: bool,
-        watch: Callable[[Future[Any], tuple[AttemptId, ...]], None],
+        watch: Callable[[Future[Any], list[AttemptId]], None],
+        lanes: Lanes,
     ) -> None:
         self._topic = topic
         self._link = link
         self._places = places
         self._in_flight = in_flight
+        self._entry = entry
         self._fenced = fenced
         self._watch = watch
-        #: What tasks call on this cluster, and how many threads it has.
-        self.entry: connecting.Entry = remote.perform
+        self._lanes = lanes
+        #: How many attempts of each Dask task are unfinished; lanes keep their own account.
+        self._unfinished: dict[Future[Any], int] = {}
+        #: How many threads the cluster has.
         self.threads = 1
         self._bundler = Bundler()
         #: Attempts that wait until the first of their function has been seen to run.
         self._waiting: list[AttemptTask] = []
         #: Attempts that wait until the connection is restored.
         self._held: list[AttemptTask] = []
-        self._digests: dict[AttemptId, str] = {}
         self._labels: set[str] = set()
         self._serials = itertools.count(1)
 
@@ -122,17 +157,37 @@ class Counter:
             queue[:] = [task for task in queue if task.id not in wanted]
         return taken
 
-    def ended(self, outcome: Outcome) -> None:
+    def started(self, handed: Handed, report: Started) -> None:
+        """Learn that an attempt has begun, and where."""
+        handed.resubmittable, handed.started = None, report
+        self._lanes.started(handed.future, report.worker)
+
+    def ended(self, handed: Handed, outcome: Outcome) -> None:
         """Learn from an attempt how long its function takes."""
-        digest = self._digests.pop(outcome.id, None)
-        if digest is not None:
-            self._bundler.observe(digest, outcome.ended_at - outcome.started_at)
+        self.over(handed, outcome.id)
+        if handed.digest:
+            self._bundler.observe(handed.digest, outcome.ended_at - outcome.started_at)
             if self._waiting:
                 self._submit_waiting()
 
-    def lost(self, attempt: AttemptId) -> None:
-        """Forget an attempt that will not end."""
-        self._digests.pop(attempt, None)
+    def over(self, handed: Handed, attempt: AttemptId) -> None:
+        """Know that an attempt is not with the cluster any more."""
+        self._lanes.over(handed.future, attempt)
+        if handed.future in self._unfinished:
+            self._unfinished[handed.future] -= 1
+            if not self._unfinished[handed.future]:
+                del self._unfinished[handed.future]
+        if self._busy > self.threads:
+            self._lanes.close_idle()
+
+    def is_with(self, attempt: AttemptId, future: Future[Any]) -> bool:
+        """Whether an attempt is open, and in this Dask task."""
+        return attempt in self._in_flight and self._in_flight[attempt].future is future
+
+    async def task_over(self, future: Future[Any]) -> None:
+        """Know that a Dask task is over; wait until all that was sent to it has been answered."""
+        self._unfinished.pop(future, None)
+        await self._lanes.ended(future)
 
     def _submit_waiting(self) -> None:
         """Hand over the attempts that waited for their scouts."""
@@ -143,29 +198,57 @@ class Counter:
 
     def _submit_bundles(self, bundles: Sequence[Bundle]) -> None:
         alike: defaultdict[tuple[object, ...], list[Bundle]] = defaultdict(list)
-        for bundle in bundles:
+        for bundle in self._not_sent(bundles):
             first = bundle[0]
-            alike[first.priority, tuple(sorted(first.resources.items()))].append(bundle)
+            resources = tuple(sorted(first.resources.items()))
+            # What is sent together stays in a scheduler's memory together.
+            alike[first.priority, resources, payloads.large_in(bundle)].append(bundle)
         for group in alike.values():
             self._submit_alike(group)
+
+    def _not_sent(self, bundles: Sequence[Bundle]) -> list[Bundle]:
+        """Send to idle lanes what may go there; return the rest."""
+        rest: list[Bundle] = []
+        for bundle in bundles:
+            suits = self._busy <= self.threads and self._suits_lanes(bundle)
+            lane = self._lanes.idle() if suits else None
+            if lane is None:
+                rest.append(bundle)
+            else:
+                self._note(bundle, "", lane.future)
+                self._lanes.send(lane, bundle, self._refused)
+        if self._busy + len(rest) > self.threads:
+            self._lanes.close_idle()
+        return rest
+
+    def _refused(self, lane: Lane, errand: Errand) -> None:
+        """Hand over as a task what a lane has refused, unless it was given up meanwhile."""
+        left = [task for task in errand if self.is_with(task.id, lane.future)]
+        for task in left:
+            del self._in_flight[task.id]
+        if left:
+            self._submit_bundles([tuple(left)])
+
+    @property
+    def _busy(self) -> int:
+        """How many Dask tasks of ours have, or want, a thread."""
+        return len(self._unfinished) + len(self._lanes)
+
+    def _suits_lanes(self, bundle: Bundle) -> bool:
+        return self._bundler.is_quick(bundle) and not any(
+            task.careful or task.resources for task in bundle
+        )
 
     def _submit_alike(self, bundles: Sequence[Bundle]) -> None:
         """Submit bundles of one priority and one set of resources as one graph."""
         if self._fenced and not self._link.is_up:
             self._held.extend(task for bundle in bundles for task in bundle)
             return
-        graph: dict[Key, Any] = {}
-        fences: list[str] = []
-        for bundle in bundles:
-            serial = next(self._serials)
-            # What must never begin twice has a fence even where nothing is known to run twice.
-            fenced = self._fenced or any(task.careful for task in bundle)
-            fences.append(str(serial) if fenced else "")
-            message = msgspec.msgpack.encode(bundle)
-            call = (self.entry, self._topic, message, __version__, fences[-1])
-            graph[self._key(bundle, serial)] = call
+        may_stay = not self._fenced and self._busy + len(bundles) <= self.threads
+        wrap = payloads.sharing()
+        prepared = [self._prepare(bundle, wrap, may_stay=may_stay) for bundle in bundles]
         try:
-            futures = self._submit_graph(graph, bundles[0][0])
+            futures = self._submit_graph(prepared)
         except (OSError, RuntimeError, ClosedClientError) as error:
             # A client whose scheduler is gone refuses in one of these ways.
             if not self._fenced:
@@ -173,27 +256,49 @@ class Counter:
             self._link.suspect()
             self._held.extend(task for bundle in bundles for task in bundle)
             return
-        for bundle, future, fence in zip(bundles, futures, fences, strict=True):
-            for task in bundle:
-                self._in_flight[task.id] = Handed(task if fence else None, fence, future)
-                if isinstance(task.code, FunctionCode):
-                    self._digests[task.id] = task.code.digest
-            self._watch(future, tuple(task.id for task in bundle))
+        for each, future in zip(prepared, futures, strict=True):
+            self._note(each.bundle, each.fence, future)
+            attempts = [task.id for task in each.bundle]
+            if each.lane:
+                self._lanes.opened(each.lane, future, attempts)
+            else:
+                self._unfinished[future] = len(attempts)
+            self._watch(future, attempts)
 
-    def _submit_graph(self, graph: dict[Key, Any], like: AttemptTask) -> list[Future[Any]]:
-        preferred = self._places.preferred
+    def _prepare(self, bundle: Bundle, wrap: payloads.Wrap, *, may_stay: bool) -> _Prepared:
+        serial = next(self._serials)
+        # What must never begin twice has a fence even where nothing is known to run twice.
+        is_fenced = self._fenced or any(task.careful for task in bundle)
+        fence = str(serial) if is_fenced else ""
+        lane = str(serial) if may_stay and self._suits_lanes(bundle) else ""
+        message, parts = payloads.pack(bundle, wrap)
+        call = (self._entry, self._topic, message, __version__, fence, lane, *parts)
+        return _Prepared(bundle, self._key(bundle, serial), call, fence, lane)
+
+    def _note(self, bundle: Bundle, fence: str, future: Future[Any]) -> None:
+        """Note that attempts are with the cluster."""
+        for task in bundle:
+            digest = task.code.digest if isinstance(task.code, FunctionCode) else ""
+            self._in_flight[task.id] = Handed(task if fence else None, fence, future, digest)
+
+    def _submit_graph(self, prepared: Sequence[_Prepared]) -> list[Future[Any]]:
+        graph = {each.key: each.call for each in prepared}
+        like = prepared[0].bundle[0]
+        # Where Dask may choose others than the workers named, it may do without resources, too.
+        preferred = None if like.resources else self._places.preferred
         # In an empty context: annotations of whoever started this (`dask.annotate`), such as
         # retries, are not meant for attempts.
-        futures: list[Future[Any]] = contextvars.Context().run(
-            self._link.client.get,
-            graph,
-            list(graph),
-            sync=False,
-            priority=like.priority,
-            resources=like.resources or None,
-            workers=preferred,
-            allow_other_workers=None if preferred is None else True,
-        )
+        with payloads.unremarked():
+            futures: list[Future[Any]] = contextvars.Context().run(
+                self._link.client.get,
+                graph,
+                list(graph),
+                sync=False,
+                priority=like.priority,
+                resources=like.resources or None,
+                workers=preferred,
+                allow_other_workers=None if preferred is None else True,
+            )
         return futures
 
     def _key(self, bundle: Bundle, serial: int) -> Key:

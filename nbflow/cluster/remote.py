@@ -15,8 +15,9 @@ import platform
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from distributed import get_worker
@@ -24,17 +25,26 @@ from distributed import get_worker
 from nbflow import _logs
 from nbflow._version import __version__
 from nbflow.artifacts import FileStore
-from nbflow.cluster import fences
+from nbflow.cluster import fences, payloads
+from nbflow.cluster.keeping import STOPPED, Latest, Stores
+from nbflow.cluster.open_lane import Errand, OpenLane, Reports
 from nbflow.cluster.reporting import ReportBuffer
-from nbflow.core.attempts import AttemptTask, Ended, Outcome, Started, StoreRef
+from nbflow.core.attempts import AttemptTask, Ended, Outcome, Started, StoreRef, stopped_unbegun
 from nbflow.core.ids import AttemptId
 from nbflow.worker import Facilities
 from nbflow.worker import perform as perform_attempt
 
 _tasks_decoder = msgspec.msgpack.Decoder(list[AttemptTask])
+#: What a task of ours brings back: outcomes, and what they carry.
+Result: TypeAlias = tuple[bytes, payloads.Parts]
+
 _EXTENSION = "nbflow"
 #: Under this name a worker's metrics have what its kernel pool does.
 KERNELS = "nbflow_kernels"
+
+#: How long a worker that ends waits for its attempts to end, in seconds: a stopped cell may clean
+#: up, and a kernel have time to leave.
+WIND_DOWN_S = 10.0
 
 
 class Refused(Exception):
@@ -69,6 +79,11 @@ class WorkerSide:
         The `distributed.Worker`.
     facilities
         What attempts share; None for new ones. Closed with the worker.
+
+    Raises
+    ------
+    Unfit
+        If the worker has no place to work at.
     """
 
     def __init__(self, worker: Any, facilities: Facilities | None = None) -> None:
@@ -81,13 +96,13 @@ class WorkerSide:
         #: Held attempts whose driver has lost their task's future: it learns by events alone.
         self._adopted: set[AttemptId] = set()
         #: Attempts that were asked to stop; those that have not begun never will.
-        self._stopped: set[AttemptId] = set()
-        self._stores: dict[StoreRef, FileStore | None] = {}
+        self._stopped: Latest[AttemptId] = Latest(STOPPED)
+        self._stores = Stores()
         self._buffers: dict[str, ReportBuffer] = {}
+        #: Lanes that are here, by the topic of their driver and their name.
+        self._lanes: dict[tuple[str, str], OpenLane] = {}
         # In the worker's own folder: what a killed worker leaves there goes with it.
-        self._scratch = tempfile.TemporaryDirectory(
-            prefix="nbflow-", dir=worker.local_directory, ignore_cleanup_errors=True
-        )
+        self._scratch = _scratch_of(worker)
         self.facilities = facilities or Facilities()
         # Held here: the loop itself holds no task.
         self._closing = asyncio.create_task(self._close_with_worker())
@@ -104,14 +119,14 @@ class WorkerSide:
     def settle(self) -> None:
         """Become what `of` returns for this worker."""
         self._worker.extensions[_EXTENSION] = self
+        self._worker.handlers["nbflow_errand"] = self.errand
+        self._worker.handlers["nbflow_close_lane"] = self.close_lane
         # With its heartbeats, from where the drivers' watches take it.
         self._worker.metrics[KERNELS] = lambda _: msgspec.to_builtins(self.facilities.kernels)
 
-    def store(self, ref: StoreRef) -> FileStore | None:
+    def store(self, ref: StoreRef, *, look_again: bool = False) -> FileStore | None:
         """Return the driver's artifact store, or None if it is not to be seen from here."""
-        if ref not in self._stores:
-            self._stores[ref] = FileStore.open_ref(ref)
-        return self._stores[ref]
+        return self._stores.find(ref, look_again=look_again)
 
     def buffer(self, topic: str) -> ReportBuffer:
         """Return the buffer of reports to the driver that listens to `topic`."""
@@ -120,15 +135,51 @@ class WorkerSide:
         return self._buffers[topic]
 
     async def _close_with_worker(self) -> None:
-        """End what attempts have shared, as soon as the worker (or its loop) ends."""
+        """End what attempts have shared, as soon as the worker (or its loop) ends.
+
+        Attempts end before that: to one that goes on, the end of its kernel would be a failure.
+        """
         try:
             await self._worker.finished()
+            self.stop(list(self._running))
         finally:
-            # Blocks, but for no longer than it takes to kill kernels.
-            self.facilities.close()
+            # A loop that ends, as that of `dask worker --no-nanny` does on a signal, has cancelled
+            # them itself, together with this task.
+            try:
+                if self._running:
+                    await asyncio.wait(self._running.values(), timeout=WIND_DOWN_S)
+            finally:
+                # Blocks, but for no longer than it takes to kill kernels.
+                self.facilities.close()
+
+    async def stay(self, tasks: list[AttemptTask], topic: str, serial: str) -> list[Outcome]:
+        """Perform attempts, and then what comes to the lane that this task is meanwhile."""
+        lane = self._lanes[topic, serial] = OpenLane()
+        try:
+            outcomes = await self.perform_all(tasks, topic, "", self.buffer(topic))
+            while (errand := await lane.next()) is not None:
+                outcomes += await self.perform_all(errand.tasks, topic, "", errand)
+        finally:
+            lane.close()
+            del self._lanes[topic, serial]
+        return outcomes
+
+    async def errand(self, topic: str, lane: str, message: bytes) -> bytes | None:
+        """Do an errand in a lane; called by its driver, who gets `Errand.answer`."""
+        if (topic, lane) not in self._lanes:
+            return None
+        errand = Errand(_tasks_decoder.decode(message), self.buffer(topic))
+        self._lanes[topic, lane].add(errand)
+        # Shielded: a broken call does not end what it asked for.
+        return await asyncio.shield(errand.answer)
+
+    async def close_lane(self, topic: str, lane: str) -> None:
+        """Let a lane end; called by its driver."""
+        if (topic, lane) in self._lanes:
+            self._lanes[topic, lane].close()
 
     async def perform_all(
-        self, tasks: list[AttemptTask], topic: str, serial: str, reports: ReportBuffer
+        self, tasks: Sequence[AttemptTask], topic: str, serial: str, reports: Reports
     ) -> list[Outcome]:
         """Perform attempts one after the other, and report each.
 
@@ -148,6 +199,11 @@ class WorkerSide:
         finally:
             held.difference_update(task.id for task in tasks)
             reports.flush()
+            if not held:
+                # Its driver may not come again, and does not say so. What waits in the buffer is
+                # sent by the loop's timer, and errands have one of their own.
+                self._held.pop(topic, None)
+                self._buffers.pop(topic, None)
         return outcomes
 
     def _by_event_only(self, attempt: AttemptId, first: AttemptId, serial: str) -> bool:
@@ -160,10 +216,9 @@ class WorkerSide:
             for key, state in self._worker.state.tasks.items()
         )
 
-    async def _perform(self, task: AttemptTask, reports: ReportBuffer) -> Outcome:
+    async def _perform(self, task: AttemptTask, reports: Reports) -> Outcome:
         if task.id in self._stopped:
-            now = time.time()
-            return Outcome(id=task.id, status="stopped", started_at=now, ended_at=now)
+            return stopped_unbegun(task.id, time.time())
         reports.put(Started(task.id, self._worker.address, time.time()))
         with _logs.about(_subject(task.id, self._worker.address)):
             running = asyncio.create_task(
@@ -180,25 +235,39 @@ class WorkerSide:
         self._running[task.id] = running
         try:
             return await running
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            assert current is not None
+            if current.cancelling():
+                raise  # Dask ends the whole task
+            # It was stopped before its first step, and so could not say so itself.
+            return stopped_unbegun(task.id, time.time())
         finally:
             del self._running[task.id]
 
     def adopt(self, topic: str) -> list[AttemptId]:
         """Report how the attempts held for `topic` end by events, whatever they carry."""
-        held = list(self._held[topic])
+        held = list(self._held.get(topic, ()))
         self._adopted.update(held)
         return held
 
     def stop(self, attempts: list[AttemptId]) -> None:
-        """Stop attempts that run here, and refuse those that have not begun."""
+        """Stop attempts that run here, and refuse those that have not begun.
+
+        Who asks again has nothing new to say, and must not cut short how they wind down.
+        """
         for attempt in attempts:
+            if attempt in self._stopped:
+                continue
             self._stopped.add(attempt)
             running = self._running.get(attempt)
             if running is not None:
                 running.cancel()
 
 
-async def perform(topic: str, message: bytes, version: str, fence: str) -> bytes:
+async def perform(
+    topic: str, message: bytes, version: str, fence: str, lane: str, *parts: Any
+) -> Result:
     """Perform a bundle of attempts one after the other; the body of every Dask task of ours.
 
     Parameters
@@ -211,11 +280,16 @@ async def perform(topic: str, message: bytes, version: str, fence: str) -> bytes
         The driver's nbflow, which has encoded them.
     fence
         What to claim before the first of them begins; empty where Dask runs no task twice.
+    lane
+        The name of the lane that the task stays open as; empty to end with its last attempt.
+    parts
+        What the tasks carry besides (`payloads`).
 
     Returns
     -------
-    bytes
-        The outcomes once more: the driver reads them if a report was lost on its way.
+    tuple
+        The outcomes once more, and what they carry: the driver reads them if a report was lost on
+        its way, or had no room for that.
 
     Raises
     ------
@@ -226,14 +300,31 @@ async def perform(topic: str, message: bytes, version: str, fence: str) -> bytes
     if version != __version__:
         raise Unfit(other_version(worker.address, __version__, version))
     side = WorkerSide.of(worker)
-    tasks = _tasks_decoder.decode(message)
+    tasks = payloads.joined(_tasks_decoder.decode(message), parts)
     first = tasks[0]
-    if side.store(first.store) is None and first.code.digest not in first.carried:
+    is_carried = first.code.digest in first.carried
+    if not is_carried and side.store(first.store, look_again=True) is None:
         raise Unfit(f"worker {worker.address} does not see the store {first.store.shown}")
     if fence:
         await _claim(worker, topic, fence)
-    outcomes = await side.perform_all(tasks, topic, fence, side.buffer(topic))
-    return msgspec.msgpack.encode(outcomes)
+    if lane:
+        outcomes = await side.stay(tasks, topic, lane)
+    else:
+        outcomes = await side.perform_all(tasks, topic, fence, side.buffer(topic))
+    return payloads.pack(outcomes)
+
+
+def _scratch_of(worker: Any) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(
+            prefix="nbflow-", dir=worker.local_directory, ignore_cleanup_errors=True
+        )
+    except OSError as error:
+        # Whoever cleans up temporary folders may have taken it for an old one.
+        raise Unfit(
+            f"worker {worker.address} cannot use its local directory {worker.local_directory} "
+            f"({type(error).__name__}). Start it anew"
+        ) from error
 
 
 async def _claim(worker: Any, topic: str, fence: str) -> None:
@@ -267,7 +358,7 @@ async def probe(ref: StoreRef, list_kernels: bool, dask_worker: Any) -> bytes:
         version=__version__,
         python=platform.python_version(),
         threads=dask_worker.state.nthreads,
-        shares_store=WorkerSide.of(dask_worker).store(ref) is not None,
+        shares_store=WorkerSide.of(dask_worker).store(ref, look_again=True) is not None,
         kernels=kernels,
         resources={name: float(n) for name, n in dask_worker.state.total_resources.items()},
     )

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from nbflow.cluster import fences, remote
+from nbflow.cluster.asking import ask_all
 from nbflow.cluster.handing_over import Handed
 from nbflow.cluster.link import Link
 from nbflow.cluster.reporting import encode
@@ -29,7 +30,7 @@ from nbflow.core.attempts import AttemptTask
 from nbflow.core.ids import AttemptId
 
 #: How long workers may take to say what they hold, in seconds.
-ANSWER_S = 10.0
+ANSWER_S = 5.0
 
 #: Who claims fences here.
 _DRIVER = "driver"
@@ -109,24 +110,34 @@ class Settler:
         OSError
             If the connection breaks; then these attempts are to be settled once more.
         """
-        bundles: defaultdict[str, list[AttemptId]] = defaultdict(list)
+        self._again(await self.unbegun(attempts, lost))
+
+    async def unbegun(self, attempts: Iterable[AttemptId], lost: str = "") -> list[AttemptTask]:
+        """Return what has not begun, and never will; adopt or lose the rest, as `settle` does.
+
+        Raises
+        ------
+        OSError
+            If the connection breaks; then these attempts are to be settled once more.
+        """
+        bundles: defaultdict[str, dict[AttemptId, Handed]] = defaultdict(dict)
         for attempt in attempts:
-            bundles[self._in_flight[attempt].fence].append(attempt)
-        untouched: list[AttemptTask] = []
+            handed = self._in_flight[attempt]
+            bundles[handed.fence][attempt] = handed
+        unbegun: list[tuple[AttemptTask, Handed]] = []
         for fence, bundle in bundles.items():
             scheduler = self._link.client.scheduler
             holder = await fences.claim(scheduler, self._topic, fence, _DRIVER)
-            for attempt in bundle:
-                handed = self._in_flight.get(attempt)
-                if handed is None:
-                    continue  # Its end was reported just now.
-                if holder in {None, _DRIVER} and handed.task is not None:
-                    untouched.append(handed.task)
+            for attempt, handed in bundle.items():
+                if self._in_flight.get(attempt) is not handed:
+                    continue  # Its end was reported just now, or somebody else has settled it.
+                if holder in {None, _DRIVER} and handed.resubmittable is not None:
+                    unbegun.append((handed.resubmittable, handed))
                 elif lost:
                     self._lose(attempt, lost)
                 else:
                     handed.future = None
-        self._again(untouched)
+        return [task for task, handed in unbegun if self._in_flight.get(task.id) is handed]
 
     async def look_after_adopted(self) -> None:
         """Ask workers for the adopted attempts; lose those that nobody has had twice in a row."""
@@ -142,18 +153,17 @@ class Settler:
     async def _held_by_workers(self, asked: set[AttemptId]) -> set[AttemptId]:
         """Return which attempts may be with a worker: where one does not answer, all it had."""
         try:
-            async with asyncio.timeout(ANSWER_S):
-                answers = await self._link.client.run(remote.adopt, self._topic, on_error="return")
+            answers = await ask_all(self._link.client, remote.adopt, self._topic, within_s=ANSWER_S)
         except TimeoutError:
             return asked
         held: set[AttemptId] = set()
+        unheard: set[str] = set()
         for worker, answer in answers.items():
             if isinstance(answer, BaseException):
-                held.update(one for one in asked if self._may_be_on(worker, one))
+                unheard.add(worker)
             else:
                 held.update(msgspec.msgpack.decode(answer, type=list[AttemptId]))
-        return held
-
-    def _may_be_on(self, worker: str, attempt: AttemptId) -> bool:
-        handed = self._in_flight.get(attempt)
-        return handed is not None and (handed.started is None or handed.started.worker == worker)
+        may_be_held = {
+            one for one in asked & self._in_flight.keys() if self._in_flight[one].may_be_on(unheard)
+        }
+        return held | may_be_held

@@ -90,7 +90,10 @@ class WorkerWatch:
         # Not `wait_for`, which loses a cancellation that comes together with the answer (until
         # Python 3.12): then nobody would ever end this.
         async with asyncio.timeout(_ANSWER_S):
-            identity: Mapping[str, Any] = await self._client.scheduler.identity(n_workers=workers)
+            scheduler = self._client.scheduler
+            if scheduler is None:
+                raise ConnectionError("the client has been closed; there will be another one")
+            identity: Mapping[str, Any] = await scheduler.identity(n_workers=workers)
         return identity
 
     def _tell(self, workers: Mapping[str, Mapping[str, Any]]) -> None:

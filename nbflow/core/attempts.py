@@ -15,7 +15,7 @@ from nbflow.core.policies import OutputLimit, Timeout
 from nbflow.core.spec import Code
 from nbflow.core.stacks import Stack
 from nbflow.core.stage_results import StageResult
-from nbflow.core.states import Reason
+from nbflow.core.states import LossKind, Reason
 from nbflow.core.usage import Usage, UsageSum
 from nbflow.core.values import Artifact, Value
 
@@ -65,7 +65,8 @@ class AttemptTask(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     traceparent: str = ""
     #: How the stages of the notebook have ended that come before, by node.
     stages: dict[str, StageResult] = {}
-    #: The attempt must not begin unless its announcement has been received (`at_most_once`).
+    #: Its node is declared at most once: the attempt has a fence on every cluster, never goes by
+    #: lane, and leaves a receipt whatever it brings.
     careful: bool = False
     #: Whether somebody listens to what the cells print, so that `Printed` is worth reporting.
     heard: bool = False
@@ -86,6 +87,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: What it has used in all; None if nobody could look.
     usage: UsageSum | None = None
     carried: dict[str, bytes] = {}
+
+
+def stopped_unbegun(attempt: AttemptId, now_s: float) -> Outcome:
+    """Return the outcome of an attempt that was stopped before anything of its node had run.
+
+    Only for who knows that, and that nothing ever will.
+    """
+    reason = Reason("not_begun", "stopped before it had begun")
+    return Outcome(id=attempt, status="stopped", started_at=now_s, ended_at=now_s, reason=reason)
 
 
 class Started(msgspec.Struct, frozen=True, tag=True):
@@ -115,6 +125,8 @@ class Lost(msgspec.Struct, frozen=True, tag=True):
 
     id: AttemptId
     message: str
+    #: Only a lost worker may be the node's own doing.
+    kind: LossKind = "worker_lost"
 
 
 class Progress(msgspec.Struct, frozen=True, tag=True):

@@ -14,22 +14,27 @@ from nbflow.core.fingerprints import same_but_for_code
 from nbflow.core.run import Earlier, NodeRun
 from nbflow.core.states import NodeState, Reason
 
+#: Losses after which what is declared at most once may begin: a person has decided so, or nothing
+#: of the attempt has run.
+_LEAVES = frozenset({"resolved", "not_begun"})
+
 #: Fields of `NodeRun` with their new values.
 Changes: TypeAlias = dict[str, Any]
 
 
-def changed(node: NodeRun, state: NodeState, event: ev.NodeEvent, at: float) -> NodeRun:
-    """Return `node` in `state`, with all that `event`, recorded at `at`, says about it."""
-    return msgspec.structs.replace(node, state=state, **_CHANGES[type(event)](node, event, at))
+def changed(node: NodeRun, state: NodeState, event: ev.NodeEvent, record: ev.Record) -> NodeRun:
+    """Return `node` in `state`, with all that `event`, and the `record` of it, say about it."""
+    return msgspec.structs.replace(node, state=state, **_CHANGES[type(event)](node, event, record))
 
 
-def _scheduled(node: NodeRun, event: ev.AttemptScheduled, at: float) -> Changes:
+def _scheduled(node: NodeRun, event: ev.AttemptScheduled, record: ev.Record) -> Changes:
     # Cells before a checkpoint are compared by whoever goes on from it; the rest is here.
     goes_on = same_but_for_code(node.fingerprint, event.fingerprint)
     return {
         "checkpoint": node.checkpoint if goes_on else None,
         "attempt": event.attempt,
-        "scheduled_at": at,
+        "epoch": record.epoch,
+        "scheduled_at": record.at,
         "started_at": None,
         "ended_at": None,
         "usage": None,
@@ -43,15 +48,15 @@ def _scheduled(node: NodeRun, event: ev.AttemptScheduled, at: float) -> Changes:
     }
 
 
-def _checkpointed(_node: NodeRun, event: ev.CheckpointStored, _at: float) -> Changes:
+def _checkpointed(_node: NodeRun, event: ev.CheckpointStored, _record: ev.Record) -> Changes:
     return {"checkpoint": event.checkpoint}
 
 
-def _started(_node: NodeRun, event: ev.AttemptStarted, _at: float) -> Changes:
+def _started(_node: NodeRun, event: ev.AttemptStarted, _record: ev.Record) -> Changes:
     return {"started_at": event.started_at, "worker": event.worker}
 
 
-def _succeeded(_node: NodeRun, event: ev.AttemptSucceeded, _at: float) -> Changes:
+def _succeeded(_node: NodeRun, event: ev.AttemptSucceeded, _record: ev.Record) -> Changes:
     return {
         "started_at": event.started_at,
         "ended_at": event.ended_at,
@@ -62,14 +67,16 @@ def _succeeded(_node: NodeRun, event: ev.AttemptSucceeded, _at: float) -> Change
         "error": None,
         "losses": 0,
         "checkpoint": None,
+        # Who decides that a node in doubt has succeeded has had what was wished for.
+        "forced": False,
         "usage": event.usage,
     }
 
 
-def _failed(node: NodeRun, event: ev.AttemptFailed, at: float) -> Changes:
+def _failed(node: NodeRun, event: ev.AttemptFailed, record: ev.Record) -> Changes:
     return {
         "started_at": event.started_at or node.started_at,
-        "ended_at": event.ended_at or at,
+        "ended_at": event.ended_at or record.at,
         "outputs": event.outputs,
         "notebook": event.notebook or node.notebook,
         "log": event.log,
@@ -81,7 +88,7 @@ def _failed(node: NodeRun, event: ev.AttemptFailed, at: float) -> Changes:
     }
 
 
-def _lost(node: NodeRun, event: ev.AttemptLost, _at: float) -> Changes:
+def _lost(node: NodeRun, event: ev.AttemptLost, _record: ev.Record) -> Changes:
     return {
         "reason": event.reason,
         "notebook": event.notebook or node.notebook,
@@ -89,11 +96,11 @@ def _lost(node: NodeRun, event: ev.AttemptLost, _at: float) -> Changes:
         # Nothing runs any more, so nobody may count its seconds.
         "started_at": None,
         "worker": "",
-        "may_repeat": event.reason.kind == "resolved",
+        "may_repeat": event.reason.kind in _LEAVES,
     }
 
 
-def _in_doubt(node: NodeRun, event: ev.AttemptInDoubt, _at: float) -> Changes:
+def _in_doubt(node: NodeRun, event: ev.AttemptInDoubt, _record: ev.Record) -> Changes:
     doubt: Changes = {"reason": event.reason, "started_at": None, "worker": ""}
     if event.fingerprint is None:
         return doubt
@@ -103,28 +110,28 @@ def _in_doubt(node: NodeRun, event: ev.AttemptInDoubt, _at: float) -> Changes:
     return {**doubt, "fingerprint": event.fingerprint, "checkpoint": checkpoint}
 
 
-def _retry_scheduled(_node: NodeRun, event: ev.RetryScheduled, _at: float) -> Changes:
+def _retry_scheduled(_node: NodeRun, event: ev.RetryScheduled, _record: ev.Record) -> Changes:
     return {"due_at": event.due_at}
 
 
-def _retry_due(_node: NodeRun, _event: ev.RetryDue, _at: float) -> Changes:
+def _retry_due(_node: NodeRun, _event: ev.RetryDue, _record: ev.Record) -> Changes:
     return {"due_at": None}
 
 
-def _skipped(node: NodeRun, event: ev.NodeSkipped, at: float) -> Changes:
-    return {"reason": event.reason, "error": None, "ended_at": node.ended_at or at}
+def _skipped(node: NodeRun, event: ev.NodeSkipped, record: ev.Record) -> Changes:
+    return {"reason": event.reason, "error": None, "ended_at": node.ended_at or record.at}
 
 
-def _cancelled(node: NodeRun, event: ev.NodeCancelled, at: float) -> Changes:
+def _cancelled(node: NodeRun, event: ev.NodeCancelled, record: ev.Record) -> Changes:
     return {
         # A node that was between two attempts keeps the end of the one that it had.
-        "ended_at": node.ended_at or at,
+        "ended_at": node.ended_at or record.at,
         "due_at": None,
         "notebook": event.notebook or node.notebook,
     }
 
 
-def _kept(node: NodeRun, _event: ev.NodeKept, at: float) -> Changes:
+def _kept(node: NodeRun, _event: ev.NodeKept, record: ev.Record) -> Changes:
     earlier = node.earlier
     assert earlier is not None, "the machine has checked that there is something to keep"
     return {
@@ -134,12 +141,14 @@ def _kept(node: NodeRun, _event: ev.NodeKept, at: float) -> Changes:
         "notebook": earlier.notebook,
         "log": earlier.log,
         "started_at": earlier.started_at,
-        "ended_at": earlier.ended_at or at,
+        "ended_at": earlier.ended_at or record.at,
         "earlier": None,
+        # It was allowed for what would have been made then, not for whatever comes later.
+        "may_repeat": False,
     }
 
 
-def _cached(_node: NodeRun, event: ev.NodeCached, at: float) -> Changes:
+def _cached(_node: NodeRun, event: ev.NodeCached, record: ev.Record) -> Changes:
     message = f"run {event.source} has done the same in {event.saved_s:.1f} s"
     return {
         "reason": Reason("cached", message),
@@ -147,14 +156,15 @@ def _cached(_node: NodeRun, event: ev.NodeCached, at: float) -> Changes:
         "outputs": event.outputs,
         "notebook": event.notebook,
         "log": event.log,
-        "ended_at": at,
+        "ended_at": record.at,
         "source": event.source,
         "saved_s": event.saved_s,
         "earlier": None,
+        "may_repeat": False,
     }
 
 
-def _reset(node: NodeRun, event: ev.NodeReset, _at: float) -> Changes:
+def _reset(node: NodeRun, event: ev.NodeReset, _record: ev.Record) -> Changes:
     """Forget all but the number of the last attempt, and what may stand again or go on from."""
     earlier = node.earlier
     if node.has_result and node.fingerprint is not None:
@@ -183,10 +193,11 @@ def _reset(node: NodeRun, event: ev.NodeReset, _at: float) -> Changes:
         "scheduled_at": None,
         "started_at": None,
         "ended_at": None,
+        "due_at": None,
     }
 
 
-_CHANGES: dict[type[ev.NodeEvent], Callable[[NodeRun, Any, float], Changes]] = {
+_CHANGES: dict[type[ev.NodeEvent], Callable[[NodeRun, Any, ev.Record], Changes]] = {
     ev.AttemptScheduled: _scheduled,
     ev.AttemptStarted: _started,
     ev.CheckpointStored: _checkpointed,

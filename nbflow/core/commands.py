@@ -2,7 +2,7 @@
 
 A command says what the state owed when it was issued. It is given at least
 once, and a later event can take it back (a cancel calls off a start), so that a
-driver asks `machine.owes` before it performs one that has waited.
+driver asks `machine.still_owed` before it performs one that has waited.
 """
 
 from typing import TypeAlias

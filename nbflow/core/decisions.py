@@ -14,6 +14,9 @@ from nbflow.core.run import Run
 from nbflow.core.states import NodeState, Reason
 from nbflow.core.values import Value
 
+#: Why outputs are refused that come with any other verdict.
+ONLY_OF_SUCCESS = "outputs belong to a node that succeeded, and to no other verdict. Leave them out"
+
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a person has decided about a node that is in doubt.
@@ -45,9 +48,9 @@ def undecidable(run: Run, decision: Decision) -> str:
     if node.state is not NodeState.IN_DOUBT:
         return f"node {decision.node!r} is {node.state}, not in doubt: there is nothing to decide"
     if decision.verdict != "succeeded":
-        return ""
+        return ONLY_OF_SUCCESS if decision.outputs else ""
     brought = {*decision.outputs, *(node.earlier.outputs if node.earlier else ())}
-    absent = [name for name in run.graph.wanted_outputs(decision.node) if name not in brought]
+    absent = [name for name in run.graph.received_outputs(decision.node) if name not in brought]
     if absent:
         return (
             f"node {decision.node!r} succeeds only with the outputs that others receive from it: "

@@ -63,6 +63,11 @@ class Graph:
         """Return the outputs of `node` that an edge or its own declaration asks for."""
         return self._wanted[node]
 
+    def received_outputs(self, node: str) -> tuple[str, ...]:
+        """Return the outputs of `node` that other nodes receive."""
+        asked = (edge.output for edge in self.edges if edge.source == node)
+        return tuple(dict.fromkeys(output for output in asked if output is not None))
+
     def topological_order(self) -> tuple[str, ...]:
         """Return all nodes so that each comes after those it waits for; ties in flow order.
 

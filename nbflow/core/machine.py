@@ -252,7 +252,7 @@ def _apply_to_node(run: Run, record: ev.Record, event: ev.NodeEvent) -> tuple[Ru
     if state is None or not _fits(run, before, event):
         held = f"{before.state} (attempt {before.attempt}) in a {run.status} run"
         raise IllegalTransition(run.id, f"node {name!r}", held, _story_of(event))
-    after = changed(before, state, event, record.at)
+    after = changed(before, state, event, record)
     if isinstance(event, ev.NodeReset):
         after = msgspec.structs.replace(after, missing=missing_upstream(run, name))
         return _hold_downstream(_put(run, name, before, _placed(after)), name, before)
@@ -287,7 +287,9 @@ def _fits(run: Run, node: NodeRun, event: ev.NodeEvent) -> bool:
             return attempt == node.attempt and retry_owed(run, event.node, node)
         case ev.NodeCancelled(attempt=attempt):
             return attempt in (0, node.attempt) and not settled(run, event.node, node)
-        case ev.NodeSkipped() | ev.NodeReset() | ev.NodeCached():
+        case ev.NodeCached():
+            return not node.forced
+        case ev.NodeSkipped() | ev.NodeReset():
             return True
     return event.attempt == node.attempt
 

@@ -19,7 +19,7 @@ from nbflow.core.commands import (
     WaitForRetry,
 )
 from nbflow.core.run import NodeRun, Run, lets_pass, retry_owed, settled
-from nbflow.core.states import IN_FLIGHT, NodeState, Reason, RunStatus
+from nbflow.core.states import IN_FLIGHT, LossKind, NodeState, Reason, RunStatus
 
 #: How often in a row a node may lose its worker before that counts as its failure:
 #: a node that kills every worker it meets must not take the cluster down.
@@ -104,17 +104,18 @@ def _blame(source: str, node: NodeRun) -> Reason:
 
 
 def after_loss(
-    run: Run, name: str, message: str
+    run: Run, name: str, message: str, kind: LossKind = "worker_lost"
 ) -> ev.AttemptLost | ev.AttemptFailed | ev.AttemptInDoubt:
-    """Return the event for an attempt whose worker is gone.
+    """Return the event for an attempt that the cluster has lost.
 
-    It runs again, up to `MAX_LOSSES`, unless it must not be repeated.
+    It runs again, unless it must not be repeated, or has lost `MAX_LOSSES` workers in a row: that
+    may be its own doing, as the loss of a scheduler is not.
     """
     node = run[name]
     if run.graph.nodes[name].policy.effect == "at_most_once":
-        return ev.AttemptInDoubt(name, node.attempt, Reason("worker_lost", message))
-    if node.losses + 1 < MAX_LOSSES:
-        return ev.AttemptLost(name, node.attempt, Reason("worker_lost", message))
+        return ev.AttemptInDoubt(name, node.attempt, Reason(kind, message))
+    if kind != "worker_lost" or node.losses + 1 < MAX_LOSSES:
+        return ev.AttemptLost(name, node.attempt, Reason(kind, message))
     message = f"{message} (lost its worker {MAX_LOSSES} times in a row)"
     return ev.AttemptFailed(
         name, node.attempt, Reason("worker_lost", message), started_at=node.started_at

@@ -8,7 +8,8 @@ order of the graph:
 - what stands behind any of these. Whether that really has to run shows only when its turn comes:
   if what it receives has come out as before, its earlier result stands again (`NodeKept`). So the
   wave of a change ends where outputs are equal;
-- what somebody wants to see run again (`Wish`).
+- what somebody wants to see run again (`Wish`), also if it has not had its turn yet: a result
+  that it had before must not stand for the attempt.
 
 Recognizing is the other half: `recognized` says of a node whose turn has come what is known
 already about the attempt that it is about to make.
@@ -35,6 +36,7 @@ class Wish(msgspec.Struct, frozen=True, omit_defaults=True):
         Nodes that run again even if they are unchanged.
     only
         If not empty: nothing but these nodes runs; what else has not ended is left for later.
+        Nodes of `begin_at` that are not among them do not run.
     force
         Nothing is kept: all of `only`, or all behind `begin_at`, or all nodes run again.
     """
@@ -62,7 +64,7 @@ def plan(run: Run, wish: Wish, files: Mapping[str, str]) -> list[Step]:
     files
         Digests of the files that nodes are declared to read, by node.
     """
-    wish = _with_stages(run, wish)
+    wish = with_stages(run, wish)
     forced = _forced(run, wish)
     causes: dict[str, tuple[ResetKind, str]] = {}
     steps: list[Step] = []
@@ -72,8 +74,9 @@ def plan(run: Run, wish: Wish, files: Mapping[str, str]) -> list[Step]:
             if not settled(run, name, node):
                 steps.append(ev.NodeCancelled(name))
             continue
-        if not settled(run, name, node):
-            # It has not had its turn, and whoever stands behind it waits.
+        waits = node.state is NodeState.IN_DOUBT or name not in forced
+        if waits and not settled(run, name, node):
+            # It has not had its turn, or somebody is to decide; and whoever stands behind it waits.
             causes[name] = ("upstream", "")
             continue
         cause = _cause(run, name, forced, causes, files)
@@ -82,6 +85,17 @@ def plan(run: Run, wish: Wish, files: Mapping[str, str]) -> list[Step]:
             kind, why = cause
             steps.append(ev.NodeReset(name, why, kind))
     return steps
+
+
+def with_stages(run: Run, wish: Wish) -> Wish:
+    """Return all nodes that `wish` means: who names a notebook means its stages, too."""
+
+    def whole(names: tuple[str, ...]) -> tuple[str, ...]:
+        nodes = run.graph.nodes
+        stages = (it.node for name in names if name in nodes for it in nodes[name].stages)
+        return tuple(dict.fromkeys((*names, *stages)))
+
+    return msgspec.structs.replace(wish, begin_at=whole(wish.begin_at), only=whole(wish.only))
 
 
 def recognized(
@@ -127,17 +141,20 @@ def _cause(
     causes: Mapping[str, tuple[ResetKind, str]],
     files: Mapping[str, str],
 ) -> tuple[ResetKind, str] | None:
-    """Return why a settled node is to run again, if it is."""
+    """Return why a node is to begin anew, if it is: it is settled, or somebody wants it to run."""
     node = run.nodes[name]
     if name in forced:
+        # Also before its turn: what it had brought, or another run has, must not stand for it then.
         return "forced", "somebody wants it to run again"
     if node.state in _TRIED_AGAIN and not node.is_cached and not _is_made_up_for(run, name):
         return "resumed", f"resumed: it was {node.state}"
     own = _changed(run, name, node, files)
     before = next((source for source in run.graph.upstream[name] if source in causes), None)
-    if before is not None and (own is None or own[0] == "upstream"):
+    if own is not None and own[0] != "upstream":
+        # What has changed about the node itself is told, whatever else runs before it.
+        return own
+    if before is not None:
         return "upstream", f"{before}, which it stands behind, is to run first"
-    # What has changed about the node itself is told, whatever else runs before it.
     return own
 
 
@@ -156,17 +173,6 @@ def _changed(
         # Recorded by a program that took none: nothing can be compared, and the result stands.
         return None
     return difference(node.fingerprint, fingerprint_of(run, name, files.get(name, "")))
-
-
-def _with_stages(run: Run, wish: Wish) -> Wish:
-    """Who names a notebook means its stages, too."""
-
-    def whole(names: tuple[str, ...]) -> tuple[str, ...]:
-        nodes = run.graph.nodes
-        stages = (it.node for name in names if name in nodes for it in nodes[name].stages)
-        return tuple(dict.fromkeys((*names, *stages)))
-
-    return msgspec.structs.replace(wish, begin_at=whole(wish.begin_at), only=whole(wish.only))
 
 
 def _forced(run: Run, wish: Wish) -> frozenset[str]:

@@ -40,6 +40,9 @@ class NodeRun(msgspec.Struct, frozen=True):
     missing: int
     #: The number of the latest attempt; 0 before the first.
     attempt: int = 0
+    #: The epoch of the driver that has scheduled it. A node that was dropped from the flow and came
+    #: back counts its attempts from one again; with the epoch, each is told from all others.
+    epoch: int = 0
     #: Failed attempts since the node was last reset.
     failures: int = 0
     #: Workers lost in a row.
@@ -63,9 +66,10 @@ class NodeRun(msgspec.Struct, frozen=True):
     earlier: Earlier | None = None
     #: From where the next attempt may go on.
     checkpoint: Checkpoint | None = None
-    #: Somebody wants it to run again, whatever other runs have done; until the next attempt.
+    #: Somebody wants it to run again, whatever it or other runs have done; until the next attempt.
     forced: bool = False
-    #: A person has decided that a node which is declared at most once may begin again.
+    #: A node that is declared at most once may begin all the same: a person has decided so, or
+    #: nothing of its latest attempt had run. Until it does, or an earlier result stands after all.
     may_repeat: bool = False
     #: The run whose result stands for this node's, and the seconds that it took there.
     source: str = ""

@@ -63,12 +63,15 @@ BLOCKED = "Blocked"
 NODE_TRANSITIONS: dict[NodeState, dict[str, NodeState]] = {
     NodeState.WAITING: {
         UNBLOCKED: NodeState.READY,
+        # Somebody wants it to run when its turn comes, whatever it had brought before.
+        "NodeReset": NodeState.WAITING,
         "NodeSkipped": NodeState.SKIPPED,
         "NodeCancelled": NodeState.CANCELLED,
     },
     NodeState.READY: {
         # A node that it waited for is to run again, in a resumed run.
         BLOCKED: NodeState.WAITING,
+        "NodeReset": NodeState.WAITING,
         "AttemptScheduled": NodeState.QUEUED,
         # What it would do was done already: earlier in this run, or in another one.
         "NodeKept": NodeState.SUCCEEDED,
@@ -102,6 +105,7 @@ NODE_TRANSITIONS: dict[NodeState, dict[str, NodeState]] = {
     },
     NodeState.BACKING_OFF: {
         "RetryDue": NodeState.READY,
+        "NodeReset": NodeState.WAITING,
         "NodeCancelled": NodeState.CANCELLED,
     },
     NodeState.SUCCEEDED: {"NodeReset": NodeState.WAITING},
@@ -146,9 +150,15 @@ FailureKind: TypeAlias = Literal[
     "conflict",
 ]
 LossKind: TypeAlias = Literal[
-    "worker_lost", "driver_lost", "interrupted", "needs_decision", "resolved"
+    "worker_lost",
+    "scheduler_lost",
+    "driver_lost",
+    "interrupted",
+    "not_begun",
+    "needs_decision",
+    "resolved",
 ]
-#: Why a node that had ended is to run again: a part of it that has changed, or a wish.
+#: Why a node is to run again: a part of it that has changed, or a wish.
 ResetKind: TypeAlias = Literal[
     "resumed", "code", "environment", "file", "parameter", "upstream", "forced"
 ]

@@ -34,6 +34,9 @@ class RunView(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     #: Whether a live driver holds the run.
     driven: bool = True
+    #: Whether that driver has yet to record that it took the run over: what is in flight, if
+    #: anything, was its predecessor's, and is over.
+    is_taking_over: bool = False
 
     @property
     def counts(self) -> dict[NodeState, int]:

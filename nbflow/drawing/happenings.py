@@ -29,6 +29,11 @@ def _reason(event: ev.AttemptFailed | ev.AttemptLost | ev.AttemptInDoubt | ev.No
     return f"{event.reason.kind}: {event.reason.message}"
 
 
+def _reset(event: ev.NodeReset) -> str:
+    # Some reasons begin with their kind, also in journals that are there already.
+    return f"{event.kind}: {event.why.removeprefix(f'{event.kind}: ')}"
+
+
 def _nothing(_event: ev.Event) -> str:
     return ""
 
@@ -55,6 +60,6 @@ WORDS: Mapping[type[ev.Event], Callable[[Any], str]] = MappingProxyType(
         ev.NodeCancelled: _nothing,
         ev.NodeKept: lambda _: "unchanged: its earlier result stands",
         ev.NodeCached: lambda event: f"as in run {event.source}, {duration(event.saved_s)} saved",
-        ev.NodeReset: lambda event: f"{event.kind}: {event.why}",
+        ev.NodeReset: _reset,
     }
 )

@@ -52,7 +52,8 @@ class News:
         self._graph = view.run.graph
         self._order = self._graph.topological_order()
         self._notes = 0
-        self._told = {name: _first_look(node) for name, node in view.run.nodes.items()}
+        live = view.driven and not view.is_taking_over
+        self._told = {name: _first_look(node, live) for name, node in view.run.nodes.items()}
 
     def since(self, view: RunView, now: float) -> list[str]:
         """Return what has happened since the last look, oldest first.
@@ -88,7 +89,7 @@ class News:
         self._graph = run.graph
         self._order = self._graph.topological_order()
         for name in self._order:
-            self._told.setdefault(name, _first_look(NodeRun(NodeState.WAITING, missing=0)))
+            self._told.setdefault(name, _first_look(NodeRun(NodeState.WAITING, missing=0), True))
 
     def _news_of(self, name: str, node: NodeRun, now: float) -> Iterator[_Line]:
         told = self._told[name]
@@ -107,7 +108,10 @@ class News:
         self._told[name] = _Told(node, start=told.start, end=_has_end(node) or told.end)
 
 
-def _first_look(node: NodeRun) -> _Told:
+def _first_look(node: NodeRun, live: bool) -> _Told:
+    if node.state in IN_FLIGHT and not live:
+        # It began under a driver that is gone: only what becomes of it is news.
+        return _Told(node, start=True, end=False)
     if node.state in IN_FLIGHT:
         # The attempt that is under way is news; those before it are not.
         earlier = msgspec.structs.replace(
@@ -118,14 +122,25 @@ def _first_look(node: NodeRun) -> _Told:
 
 
 def _missed_attempts(told: _Told, node: NodeRun) -> Iterator[_Line]:
-    """Tell the ends of attempts that are over, and were not over at the last look."""
+    """Tell the ends of attempts that are over, and were not over at the last look.
+
+    One that nobody saw end may have succeeded: its receipt was found, and the node reset for a
+    change. Only those that the node has counted since its last reset are known to be none.
+    """
     first = told.node.attempt + (1 if told.end or told.node.attempt == 0 else 0)
     at = node.scheduled_at or 0.0
     for attempt in range(first, node.attempt):
         # Only the latest failure is known, and only until a success has replaced it.
         known = attempt == node.attempt - 1 and node.reason is not None and not _has_end(node)
         why = f": {failure_text(node, REASON_LENGTH)}" if known else ""
-        yield _Line(at, f"attempt {attempt} ended without success{why}")
+        counted = attempt >= node.attempt - _counted_before(node)
+        yield _Line(at, f"attempt {attempt} ended{' without success' * (known or counted)}{why}")
+
+
+def _counted_before(node: NodeRun) -> int:
+    """Return how many attempts right before the present one surely were no success."""
+    present = _has_end(node) and node.state is not NodeState.SUCCEEDED
+    return node.failures + node.losses - present
 
 
 def _has_end(node: NodeRun) -> bool:

@@ -25,7 +25,6 @@ from nbflow.core.attempts import (
 from nbflow.core.caching import uncacheable
 from nbflow.core.decisions import Decision, undecidable
 from nbflow.core.decisions import event_of as event_of_decision
-from nbflow.core.errors import ClusterError
 from nbflow.core.ids import AttemptId
 from nbflow.core.results import result_of
 from nbflow.core.stacks import Stack
@@ -86,7 +85,8 @@ class Absorber:
             case Workers() | WorkerNote():
                 self._desk.telemetry.note(stimulus)
             case ClusterGone(message):
-                raise ClusterError(message)
+                # Outcomes that have come with this news are recorded before the drive ends.
+                self._desk.gone = self._desk.stopping = message
             case RetryTimer(node, attempt):
                 self._desk.effects.timer_fired(node)
                 current = self._desk.run[node]
@@ -100,14 +100,14 @@ class Absorber:
     async def find_missing(self) -> None:
         """Settle what became of attempts that the cluster has lost: some have left a receipt."""
         missing, self._desk.missing = self._desk.missing, {}
-        for attempt, message in missing.items():
+        for attempt, lost in missing.items():
             if not self._desk.is_current(attempt):
                 continue
             outcome = await self._desk.effects.write(
                 found_outcome, self._desk.run, attempt.node, self._desk.store
             )
             if outcome is None:
-                self._attempt_lost(attempt, message)
+                self._attempt_lost(lost)
             else:
                 self._desk.frontier.release(attempt.node)
                 self._ended(outcome)
@@ -169,11 +169,12 @@ class Absorber:
                     self._desk.ledger.record(stored)
             case Ended(outcome):
                 self._attempt_ended(outcome)
-            case Lost(message=message):
-                self._desk.missing[attempt] = message
+            case Lost():
+                self._desk.missing[attempt] = report
 
     def _attempt_started(self, report: Started) -> None:
         node = self._desk.run[report.id.node]
+        self._desk.frontier.begun(report.id.node)
         if node.state is NodeState.QUEUED:
             self._desk.ledger.record(
                 ev.AttemptStarted(
@@ -185,11 +186,11 @@ class Absorber:
         # starts once; what runs there now is stopped, and a new attempt takes its place.
         self._desk.effects.to_cancel.append(report.id)
         message = f"worker {node.worker} was lost while the node ran on it"
-        self._desk.missing[report.id] = message
+        self._desk.missing[report.id] = Lost(report.id, message)
 
     def _attempt_ended(self, outcome: Outcome) -> None:
         if outcome.status == "stopped":
-            self._attempt_stopped(outcome.id, outcome.notebook)
+            self._attempt_stopped(outcome.id, outcome.notebook, outcome.reason)
             self._desk.tasks.received(outcome)
             return
         self._desk.frontier.release(outcome.id.node)
@@ -204,18 +205,25 @@ class Absorber:
             result = result_of(self._desk.run, node.name)
             self._desk.effects.to_keep += [] if result is None else [result]
 
-    def _attempt_lost(self, attempt: AttemptId, message: str) -> None:
-        self._desk.telemetry.attempt_over(attempt.node)
-        self._desk.frontier.release(attempt.node)
-        event = m.after_loss(self._desk.run, attempt.node, message)
-        self._desk.unfinished.append(
-            Unfinished(event, self._desk.telemetry.progress.get(attempt.node))
-        )
+    def _attempt_lost(self, lost: Lost) -> None:
+        name = lost.id.node
+        self._desk.telemetry.attempt_over(name)
+        self._desk.frontier.release(name)
+        event = m.after_loss(self._desk.run, name, lost.message, lost.kind)
+        self._desk.unfinished.append(Unfinished(event, self._desk.telemetry.progress.get(name)))
         self._desk.ledger.record(event)
 
-    def _attempt_stopped(self, attempt: AttemptId, notebook: Artifact | None) -> None:
+    def _attempt_stopped(
+        self, attempt: AttemptId, notebook: Artifact | None, told: Reason | None = None
+    ) -> None:
         self._desk.telemetry.attempt_over(attempt.node)
         self._desk.frontier.release(attempt.node)
+        queued = self._desk.run[attempt.node].state is NodeState.QUEUED
+        unbegun = told if told and told.kind == "not_begun" and queued else None
+        if unbegun is not None and self._desk.is_at_most_once(attempt.node):
+            # Nobody has to decide about it, now or after a cancellation: nothing of it has run.
+            self._desk.ledger.record(ev.AttemptLost(attempt.node, attempt.number, unbegun))
+            return
         if self._desk.run.status is RunStatus.CANCELLING:
             self._desk.ledger.record(ev.NodeCancelled(attempt.node, attempt.number, notebook))
             return

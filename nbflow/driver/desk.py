@@ -7,6 +7,7 @@ taken over; `set_up` then makes anew what belongs to one definition.
 from concurrent.futures import ThreadPoolExecutor
 
 from nbflow.core import machine as m
+from nbflow.core.attempts import Lost
 from nbflow.core.frontier import Frontier
 from nbflow.core.ids import AttemptId
 from nbflow.core.states import IN_FLIGHT, NodeState
@@ -53,11 +54,13 @@ class Desk:
         self._traceparent = surroundings.traceparent
         self.set_up()
         #: Attempts that the cluster has lost, with what it says: their receipts are looked for.
-        self.missing: dict[AttemptId, str] = {}
+        self.missing: dict[AttemptId, Lost] = {}
         #: Losses whose notebooks still read as running.
         self.unfinished: list[Unfinished] = []
         #: Why this driver lets go of the run; empty while it does not.
         self.stopping = ""
+        #: Why the cluster will run nothing any more; empty while it does.
+        self.gone = ""
         self.telemetry = Telemetry()
 
     def set_up(self) -> None:

@@ -15,13 +15,14 @@ share the next transaction (group commit).
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from nbflow.core import events as ev
 from nbflow.core import machine as m
 from nbflow.core.attempts import Printed
-from nbflow.core.errors import NbflowError
+from nbflow.core.errors import ClusterError, NbflowError
 from nbflow.core.states import RUN_ENDED, NodeState
 from nbflow.driver.absorbing import Absorber
 from nbflow.driver.desk import Desk
@@ -31,7 +32,7 @@ from nbflow.driver.ledger import Ledger
 from nbflow.driver.recognizing import Recognition, Recognizer
 from nbflow.driver.stimuli import Stimulus
 from nbflow.driver.surroundings import Resumption, Surroundings
-from nbflow.driver.taking_over import take_over
+from nbflow.driver.taking_over import abandoned, take_over
 from nbflow.driver.telemetry import Telemetry
 from nbflow.driver.unfinished import finish_notebook
 
@@ -41,10 +42,6 @@ _log = logging.getLogger(__name__)
 #: moment for more reports: nobody is idle for it, and each turn does more.
 BACKLOG = 3
 COALESCE_S = 0.003
-
-#: Nodes that the writing thread looks for elsewhere in one go; with executed notebooks to lay out,
-#: one may take tens of milliseconds on a slow disk.
-LOOKED_AT_ONCE = 100
 
 
 class Driver:
@@ -66,6 +63,8 @@ class Driver:
         Jitter of retries.
     resumption
         How a run that has begun before is to go on; None changes nothing about it.
+    left
+        Requests that stood in the journal before the run was claimed: an earlier driver was meant.
     on_change
         Called in the loop's thread after each turn that observers could see.
     on_printed
@@ -82,6 +81,7 @@ class Driver:
         clock: Callable[[], float],
         rng: random.Random,
         resumption: Resumption | None = None,
+        left: Collection[int] = (),
         on_change: Callable[[], None] = lambda: None,
         on_printed: Callable[[Printed], None] | None = None,
     ) -> None:
@@ -91,6 +91,7 @@ class Driver:
         self._rng = rng
         self._on_change = on_change
         self._resumption = resumption or Resumption()
+        self._left = frozenset(left)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="nbflow-writer")
         self._inbox: asyncio.Queue[Stimulus] = asyncio.Queue()
         self._desk = Desk(
@@ -134,11 +135,12 @@ class Driver:
             Another driver has taken over.
         nbflow.core.errors.JournalError
             The journal cannot be written; what it holds is intact.
+        nbflow.core.errors.ClusterError
+            The cluster will run nothing any more.
         """
         desk, journal = self._desk, self._surroundings.journal
-        run, epoch = desk.run.id, desk.ledger.epoch
-        keeper = Keeper(run, epoch, journal, self._writer, self.put, self._clock)
-        keeping = asyncio.create_task(keeper.keep(), name=f"nbflow-lease-{run}")
+        keeper = Keeper(desk.run.id, desk.ledger.epoch, journal, self.put, self._clock)
+        keeping = asyncio.create_task(keeper.keep(), name=f"nbflow-lease-{desk.run.id}")
         try:
             await self._take_over(keeper)
             while not self._is_over():
@@ -148,21 +150,23 @@ class Driver:
                 while not self._inbox.empty():
                     self._absorber.absorb(self._inbox.get_nowait())
                 await self._turn()
-            await desk.effects.write(journal.release, run, epoch)
+            await keeper.release()
         except BaseException:
-            await self._abandon()
+            await self._abandon(keeper)
             raise
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
             desk.effects.forget_timers()
+            keeper.close()
             self._writer.shutdown()
         return self.run
 
     async def _take_over(self, keeper: Keeper) -> None:
         """Claim the run, and settle what an earlier driver left behind."""
         desk, surroundings = self._desk, self._surroundings
-        left = keeper.take_up(await desk.effects.write(surroundings.journal.signals, desk.run.id))
+        asked = keeper.take_up(await desk.effects.write(surroundings.journal.signals, desk.run.id))
+        before = desk.run
         desk.unfinished += await desk.effects.write(
             take_over,
             desk.ledger,
@@ -171,10 +175,15 @@ class Driver:
             surroundings.store,
             self._recognizer,
         )
+        desk.effects.to_cancel += abandoned(before, desk.unfinished)
         if self._resumption.change is not None:
             desk.set_up()
-        for request in left:
-            self._absorber.absorb_left(request)
+        for request in asked:
+            # Between the claim and now, a cluster has had to start: those mean this driver.
+            if request.signal in self._left:
+                self._absorber.absorb_left(request)
+            else:
+                self._absorber.absorb(request)
         await self._turn()
 
     # --- settling -----------------------------------------------------------------------------
@@ -183,9 +192,7 @@ class Driver:
         """Perform every command that is a decision, and so becomes an event itself."""
         self._decide()
         while self._unrecognized and not self._desk.stopping:
-            # In portions: the writing thread has the lease to renew in between.
-            names = self._unrecognized[:LOOKED_AT_ONCE]
-            del self._unrecognized[:LOOKED_AT_ONCE]
+            names, self._unrecognized = self._unrecognized, []
             run = self._desk.run
             for each in await self._desk.effects.write(self._recognizer.look, run, names):
                 self._place(each)
@@ -235,7 +242,8 @@ class Driver:
             self._desk.ledger.record(found.instead)
             return
         self._recognized[name] = found
-        self._desk.frontier.offer(name, suspect=node.losses > 0)
+        cargo = self._desk.tasks.cargo(self._desk.run, name)
+        self._desk.frontier.offer(name, suspect=node.losses > 0, cargo=cargo)
 
     def _admit(self) -> bool:
         """Schedule every node for which there is a place; False if there was none."""
@@ -256,7 +264,9 @@ class Driver:
 
     async def _turn(self) -> None:
         desk = self._desk
-        await self._absorber.find_missing()
+        if not desk.gone:
+            # What the cluster has lost by its end, the next driver looks for.
+            await self._absorber.find_missing()
         await self._settle()
         # Bytes that arrived with outcomes go first: a success is recorded only when its
         # artifacts are durable.
@@ -266,6 +276,8 @@ class Driver:
         desk.unfinished.clear()
         if desk.ledger.has_pending:
             await desk.effects.write(desk.ledger.commit)
+        if desk.gone and desk.run.status not in RUN_ENDED:
+            raise ClusterError(desk.gone)
         await desk.effects.happen(desk.run, desk.ledger.epoch, desk.tasks)
         if not desk.stopping and desk.only_people_can_help():
             desk.stopping = "nodes are in doubt: it waits for a decision"
@@ -277,16 +289,15 @@ class Driver:
             return True
         return bool(self._desk.stopping) and not self._desk.in_flight()
 
-    async def _abandon(self) -> None:
+    async def _abandon(self, keeper: Keeper) -> None:
         """Let go of a run that cannot be recorded any more; its next driver finds out the rest.
 
         Whatever broke the driver may break this too. Then the lease runs out by itself,
         and the error to tell is the first one.
         """
-        try:
-            await self._surroundings.cluster.cancel(self._desk.in_flight())
-            await self._desk.effects.write(
-                self._surroundings.journal.release, self._desk.run.id, self._desk.ledger.epoch
-            )
-        except (NbflowError, OSError) as error:
-            _log.warning("run %s was not let go in good order: %s", self._desk.run.id, error)
+        stop = partial(self._surroundings.cluster.cancel, self._desk.in_flight())
+        for step in (stop, keeper.release):
+            try:
+                await step()
+            except (NbflowError, OSError) as error:
+                _log.warning("run %s was not let go in good order: %s", self._desk.run.id, error)

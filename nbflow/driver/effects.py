@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from nbflow.core import machine as m
+from nbflow.core.attempts import Ended, Outcome
 from nbflow.core.ids import AttemptId
 from nbflow.core.results import Result
+from nbflow.core.states import Reason
 from nbflow.driver.stimuli import RetryTimer, Stimulus, StopOverdue
 from nbflow.driver.surroundings import Surroundings
 from nbflow.driver.tasks import TaskMaker
@@ -66,7 +68,10 @@ class Effects:
         cluster = self._surroundings.cluster
         if self.to_submit:
             attempts, self.to_submit = self.to_submit, []
-            await cluster.submit(await tasks.take(attempts))
+            ready, failures = await tasks.take(attempts)
+            for attempt, reason in failures.items():
+                self._put(Ended(self._failed(attempt, reason)))
+            await cluster.submit(ready)
         if self.to_cancel:
             attempts, self.to_cancel = self.to_cancel, []
             loop.call_later(STOP_GRACE_S, self._put, StopOverdue(tuple(attempts)))
@@ -97,6 +102,10 @@ class Effects:
     async def write(self, call: Callable[..., _T], *args: object) -> _T:
         """Run a blocking call of a port in the writing thread."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, call, *args)
+
+    def _failed(self, attempt: AttemptId, reason: Reason) -> Outcome:
+        now_s = self._clock()
+        return Outcome(id=attempt, status="failed", started_at=now_s, ended_at=now_s, reason=reason)
 
     def _delay_s(self, run: m.Run, wait: m.WaitForRetry) -> float:
         """Return how long a retry has to wait; never longer than its policy's longest delay.

@@ -1,19 +1,25 @@
 """Holding a run: the lease is renewed, and requests from outside are noticed.
 
-One background task per driver. It never touches the run's state: what it sees
-becomes a stimulus, and the driver's loop decides.
+One background task per driver, with a thread of its own: the driver's writing thread may be busy
+with one file for longer than a lease lasts. It never touches the run's state: what it sees becomes
+a stimulus, and the driver's loop decides.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import msgspec
 
 from nbflow.core.decisions import Decision
-from nbflow.core.errors import NbflowError
 from nbflow.driver.stimuli import CancelAsked, Decided, LeaseLost, Stimulus
 from nbflow.ports import Journal, Signal
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 #: How long a driver may be silent before another may take its run over, in seconds.
 LEASE_TTL_S = 30.0
@@ -31,8 +37,6 @@ class Keeper:
         What is held, and by which fence.
     journal
         Where the lease and the signals are.
-    writer
-        The driver's single writing thread.
     put
         Receives stimuli, in the loop's thread.
     clock
@@ -44,41 +48,61 @@ class Keeper:
         run: str,
         epoch: int,
         journal: Journal,
-        writer: ThreadPoolExecutor,
         put: Callable[[Stimulus], None],
         clock: Callable[[], float],
     ) -> None:
         self._run = run
         self._epoch = epoch
         self._journal = journal
-        self._writer = writer
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="nbflow-lease")
         self._put = put
         self._clock = clock
         self._seen: set[int] = set()
-        self._renew_at = clock() + LEASE_TTL_S / 3
+        # The lease was taken before the driver was made; nobody knows here how long ago.
+        self._renew_at = clock()
 
     async def keep(self) -> None:
-        """Renew and listen until cancelled; a lost lease ends it with a `LeaseLost`."""
-        loop = asyncio.get_running_loop()
+        """Renew and listen until cancelled; whatever else ends it is told by a `LeaseLost`.
+
+        Without a keeper the run would be anyone's, and nobody could cancel it.
+        """
         try:
             while True:
                 await asyncio.sleep(SIGNAL_POLL_S)
-                for signal in await loop.run_in_executor(self._writer, self._look):
+                for signal in await self._call(self._look):
                     if signal.id not in self._seen:
                         self._seen.add(signal.id)
                         self._hear(signal)
-        except NbflowError as error:
+        except Exception as error:  # noqa: BLE001 - it ends the drive, which raises it
             self._put(LeaseLost(error))
+
+    async def release(self) -> None:
+        """Give the lease back.
+
+        Raises
+        ------
+        nbflow.core.errors.JournalError
+            If that cannot be written.
+        """
+        # In the thread of the renewals, none of which is under way then.
+        await self._call(self._journal.release, self._run, self._epoch)
+
+    def close(self) -> None:
+        """End the thread; `keep` has been cancelled."""
+        self._thread.shutdown()
 
     def take_up(self, signals: Iterable[Signal]) -> list[CancelAsked | Decided]:
         """Return what requests ask for that another one has read; they are not heard again."""
         signals = list(signals)
         self._seen.update(signal.id for signal in signals)
-        asked = (_asked_by(signal) for signal in signals)
+        asked = (_asked_by(self._run, signal) for signal in signals)
         return [request for request in asked if request is not None]
 
+    async def _call(self, call: Callable[..., _T], *args: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
     def _hear(self, signal: Signal) -> None:
-        request = _asked_by(signal)
+        request = _asked_by(self._run, signal)
         if request is not None:
             self._put(request)
 
@@ -91,10 +115,18 @@ class Keeper:
         return self._journal.signals(self._run)
 
 
-def _asked_by(signal: Signal) -> CancelAsked | Decided | None:
-    """Return what `signal` asks for; None if only another version of this program knows."""
-    if signal.kind == "cancel":
-        return CancelAsked(signal.by, signal.id)
-    if signal.kind == "decide":
-        return Decided(msgspec.json.decode(signal.body, type=Decision), signal.id)
+def _asked_by(run: str, signal: Signal) -> CancelAsked | Decided | None:
+    """Return what `signal` asks for; None if only another version of this program knows.
+
+    Such a request is left for a driver of that version.
+    """
+    try:
+        if signal.kind == "cancel":
+            return CancelAsked(signal.by, signal.id)
+        if signal.kind == "decide":
+            return Decided(msgspec.json.decode(signal.body, type=Decision), signal.id)
+        why = f"there is no request {signal.kind!r}"
+    except msgspec.DecodeError as error:
+        why = str(error)
+    _log.warning("run %s: what %s asks for is not understood: %s", run, signal.by, why)
     return None

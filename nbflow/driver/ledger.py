@@ -6,7 +6,7 @@ and queues the commands that follow. Nothing in `pending` has happened as far as
 the outside may know, until `commit` has returned.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from nbflow.core import events as ev
@@ -44,7 +44,8 @@ class Ledger:
         self._journal = journal
         self._clock = clock
         self._pending: list[ev.Record] = []
-        self._commands: deque[Command] = deque()
+        #: What is to be done, oldest first. To be told of it again is not to do it twice.
+        self._commands: OrderedDict[Command, None] = OrderedDict()
 
     @property
     def has_pending(self) -> bool:
@@ -62,12 +63,12 @@ class Ledger:
         record = ev.Record(self.run.id, self.run.seq + 1, self.epoch, self._clock(), event)
         self.run, commands = apply(self.run, record)
         self._pending.append(record)
-        self._commands.extend(commands)
+        self._commands.update(dict.fromkeys(commands))
 
     def next_command(self) -> Command | None:
         """Take the oldest command that later events have not overtaken."""
         while self._commands:
-            command = self._commands.popleft()
+            command, _ = self._commands.popitem(last=False)
             if still_owed(self.run, command):
                 return command
         return None

@@ -71,8 +71,7 @@ def doubts_settled(run: Run, store: ArtifactStore) -> list[Settled]:
 def found_outcome(run: Run, name: str, store: ArtifactStore) -> Outcome | None:
     """Return how the latest attempt of `name` ended, if its worker has left a receipt. Blocks."""
     node = run[name]
-    # A receipt is found by run, node and number; whose epoch it was does not matter.
-    data = store.get_receipt(AttemptId(run.id, name, node.attempt, run.epoch))
+    data = store.get_receipt(AttemptId(run.id, name, node.attempt, node.epoch))
     outcome = None if data is None else msgspec.json.decode(data, type=Outcome)
     return outcome if outcome is not None and _is_of(outcome, node) else None
 
@@ -97,8 +96,14 @@ def _without_outcome(run: Run, name: str) -> ev.AttemptLost | ev.AttemptInDoubt:
 def _is_of(outcome: Outcome, node: NodeRun) -> bool:
     """Whether a receipt tells how this attempt ended, and not that it was stopped.
 
-    A receipt of a run that was deleted, whose id was used again, is older than the attempt; a
-    minute is allowed for clocks that differ.
+    Receipts are found by run, node and number. A node that was dropped from the flow and came back
+    has had the same number before, under another driver's epoch. A receipt of a run that was
+    deleted, whose id was used again, is older than the attempt; a minute is allowed for clocks that
+    differ.
     """
     scheduled_at = node.scheduled_at or 0.0
-    return outcome.status != "stopped" and outcome.started_at > scheduled_at - CLOCK_SKEW_S
+    return (
+        outcome.status != "stopped"
+        and outcome.id.epoch == node.epoch
+        and outcome.started_at > scheduled_at - CLOCK_SKEW_S
+    )

@@ -19,7 +19,7 @@ from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.making import fingerprint_of
 from nbflow.core.results import Result, covers
 from nbflow.core.resuming import recognized
-from nbflow.core.run import Run
+from nbflow.core.run import Run, must_not_repeat
 from nbflow.core.spec import NotebookCode
 from nbflow.core.values import Artifact
 from nbflow.driver.surroundings import Surroundings
@@ -101,14 +101,23 @@ class Recognizer:
         return Recognition(name, now, recognized(run, name, now) or self._found(run, name, now))
 
     def _as_laid_out(self, run: Run, found: Recognition) -> Recognition:
-        """Put the notebook of what was found in its place; without it, nothing was found."""
+        """Put the notebook of what was found in its place; if it is lost, the node runs again."""
         brought: Artifact | None = None
         if isinstance(found.instead, ev.NodeKept):
             earlier = run[found.node].earlier
             brought = earlier.notebook if earlier is not None else None
         elif isinstance(found.instead, ev.NodeCached):
             brought = found.instead.notebook
-        if brought is not None and not self._laid_out(run, found.node, brought):
+        if brought is None:
+            return found
+        try:
+            self._lay_out(run, found.node, brought)
+        except ArtifactError as error:
+            if must_not_repeat(run, found.node):
+                # That it has succeeded is known all the same, and there is nothing to decide.
+                _log.warning("node %s is kept without its notebook: %s", found.node, error)
+                return found
+            _log.warning("node %s runs again: %s", found.node, error)
             return msgspec.structs.replace(found, instead=None)
         return found
 
@@ -118,13 +127,11 @@ class Recognizer:
         wanted = run.graph.wanted_outputs(name)
         if run[name].forced or uncacheable(node, run.params):
             return None
-        result: Result | None = self._seeds.get(now.key)
-        if result is not None and not self._holds(result):
-            result = None
+        # What is not recorded yet may be dropped by a clean-up, unless it has just been touched.
+        result = self._seed(now.key)
         if result is None and self._cache is not None and node.policy.cache is not None:
             result = self._cache.find(now.key, node.policy.cache, now=self._clock())
-        # What is not recorded yet may be dropped by a clean-up, unless it has just been touched.
-        if result is None or not covers(result, wanted) or not self._holds(result):
+        if result is None or not covers(result, wanted):
             return None
         return ev.NodeCached(
             name,
@@ -136,18 +143,22 @@ class Recognizer:
             result.log,
         )
 
-    def _holds(self, result: Result) -> bool:
-        """Whether the store still has all of `result`, and from now on keeps it a while longer."""
-        return all(self._store.touch(artifact.digest) for artifact in result.artifacts())
+    def _seed(self, key: str) -> Result | None:
+        """Return what the forked run has, if the store still holds it; it is touched."""
+        result: Result | None = self._seeds.get(key)
+        if result is None:
+            return None
+        held = all(self._store.touch(artifact.digest) for artifact in result.artifacts())
+        return result if held else None
 
-    def _laid_out(self, run: Run, name: str, notebook: Artifact) -> bool:
-        """Put an executed notebook where people look for it; False if its bytes are gone."""
+    def _lay_out(self, run: Run, name: str, notebook: Artifact) -> None:
+        """Put an executed notebook where people look for it.
+
+        Raises
+        ------
+        ArtifactError
+            If its bytes are gone.
+        """
         code = run.graph.nodes[name].code
         assert isinstance(code, NotebookCode)
-        path = notebook_path(run.output_dir, name, code)
-        try:
-            self._store.materialise(notebook.digest, path)
-        except ArtifactError as error:
-            _log.warning("node %s runs again: %s", name, error)
-            return False
-        return True
+        self._store.materialise(notebook.digest, notebook_path(run.output_dir, name, code))

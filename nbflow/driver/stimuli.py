@@ -43,7 +43,7 @@ class StopOverdue(msgspec.Struct, frozen=True):
 
 
 class LeaseLost(msgspec.Struct, frozen=True):
-    """Another driver has taken over, or the journal cannot be reached."""
+    """The lease is kept no more: another driver has it, or the journal cannot be reached, say."""
 
     error: Exception
 

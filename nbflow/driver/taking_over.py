@@ -5,8 +5,12 @@ flight; the definition, if it has changed; and which nodes begin anew. All of it
 transaction, so that a driver which dies in the middle has changed nothing.
 """
 
+from collections.abc import Sequence
+
 from nbflow.core import events as ev
+from nbflow.core.ids import AttemptId
 from nbflow.core.resuming import plan
+from nbflow.core.run import Run
 from nbflow.core.states import RUN_ENDED, RunStatus
 from nbflow.driver.ledger import Ledger
 from nbflow.driver.outcomes import doubts_settled
@@ -55,3 +59,16 @@ def take_over(
     for step in plan(ledger.run, resumption.wish, recognizer.files_of(ledger.run)):
         ledger.record(step)
     return unfinished
+
+
+def abandoned(run: Run, unfinished: Sequence[Unfinished]) -> list[AttemptId]:
+    """Return those of the `unfinished` attempts that are to stop, should they still run somewhere.
+
+    Their nodes run again, and nobody hears of how they end. What is in doubt goes on: its receipt
+    still counts. `run` is as its last driver left it, who had begun all of them.
+    """
+    return [
+        AttemptId(run.id, each.lost.node, each.lost.attempt, run.epoch)
+        for each in unfinished
+        if isinstance(each.lost, ev.AttemptLost)
+    ]

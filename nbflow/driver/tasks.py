@@ -2,18 +2,22 @@
 
 Where workers share the artifact store, only references travel. Where they do
 not, this is the place that packs an attempt's inputs into its task and unpacks
-its outputs into the store, so that the loop need not know the difference.
+its outputs into the store, so that the loop need not know the difference. How much is on its
+way at a time is the frontier's to say, which is told the size (`TaskMaker.cargo`).
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from nbflow.core import events as ev
 from nbflow.core.attempts import AttemptTask, Checkpointed, Outcome
+from nbflow.core.errors import ArtifactError
+from nbflow.core.frontier import Cargo
 from nbflow.core.ids import AttemptId
 from nbflow.core.machine import Run, resolve_params
 from nbflow.core.run import NodeRun
@@ -29,6 +33,11 @@ from nbflow.core.values import (
     describe_reference,
 )
 from nbflow.ports import ArtifactStore
+
+_MADE_AGAIN = "`nbflow verify` says which node makes it again"
+
+#: Inputs of an attempt that are no burden to anyone, in bytes.
+LIGHT_BYTES = 1 << 18
 
 
 class TaskMaker:
@@ -68,6 +77,8 @@ class TaskMaker:
         self._writer = writer
         self._shares_store = shares_store
         self._prepared: dict[AttemptId, AttemptTask] = {}
+        #: Artifacts that the writer has read for the tasks which it packs just now.
+        self._shared: dict[str, bytes] = {}
         self._received: list[Outcome] = []
         #: Bytes of checkpoints that came from workers which do not share the store.
         self._carried: dict[str, bytes] = {}
@@ -111,13 +122,37 @@ class TaskMaker:
         )
         return None
 
-    async def take(self, attempts: Sequence[AttemptId]) -> list[AttemptTask]:
-        """Return the prepared tasks, with their inputs' bytes where workers need them."""
+    def cargo(self, run: Run, node: str) -> Cargo | None:
+        """Return what would travel with the next attempt of `node`; None if nothing does."""
+        if self._shares_store:
+            return None
+        try:
+            values: list[Value] = list(resolve_params(run, node).values())
+        except (KeyError, NotText):
+            return None  # `prepare` says what is missing
+        if (checkpoint := run[node].checkpoint) is not None:
+            values += [checkpoint.namespace, checkpoint.notebook]
+        for stage in _stages_of(run, _code_of(run, node)).values():
+            values += [*stage.outputs.values(), *([stage.notebook] if stage.notebook else [])]
+        sizes = {each.digest: each.size_bytes for value in values for each in artifacts_in(value)}
+        size_bytes = sum(sizes.values())
+        # Small ones do not wait for large ones, nor for those that only few workers may take.
+        kind = "light" if size_bytes <= LIGHT_BYTES else "heavy"
+        resources = sorted(run.graph.nodes[node].policy.resources.items())
+        return Cargo(f"/{kind} {resources}", size_bytes) if sizes else None
+
+    async def take(
+        self, attempts: Sequence[AttemptId]
+    ) -> tuple[list[AttemptTask], dict[AttemptId, Reason]]:
+        """Return the prepared tasks, with their inputs' bytes where workers need them.
+
+        Besides, why an attempt has no task: its inputs cannot be read.
+        """
         tasks = [self._prepared.pop(attempt) for attempt in attempts]
         if self._shares_store:
-            return tasks
+            return tasks, {}
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writer, lambda: [self._packed(t) for t in tasks])
+        return await loop.run_in_executor(self._writer, self._all_packed, tasks)
 
     def received(self, outcome: Outcome) -> None:
         """Keep an outcome's bytes for `store_received`."""
@@ -145,12 +180,23 @@ class TaskMaker:
             received, self._received = self._received, []
             await loop.run_in_executor(self._writer, self._unpack, received)
 
+    def _all_packed(
+        self, tasks: Sequence[AttemptTask]
+    ) -> tuple[list[AttemptTask], dict[AttemptId, Reason]]:
+        packed, failures = [], {}
+        for task in tasks:
+            try:
+                packed.append(self._packed(task))
+            except ArtifactError as error:
+                message = f"what it receives cannot be read: {error}. {_MADE_AGAIN}"
+                failures[task.id] = Reason("invalid_input", message)
+        self._shared.clear()
+        return packed, failures
+
     def _packed(self, task: AttemptTask) -> AttemptTask:
         digests = {task.code.digest}
         for value in task.params.values():
             digests.update(artifact.digest for artifact in artifacts_in(value))
-        if task.checkpoint is not None:
-            digests.update((task.checkpoint.namespace.digest, task.checkpoint.notebook.digest))
         for stage in task.stages.values():
             digests.update(
                 artifact.digest
@@ -158,8 +204,19 @@ class TaskMaker:
                 if value is not None
                 for artifact in artifacts_in(value)
             )
-        carried = {digest: self._store.get(digest) for digest in sorted(digests)}
+        carried = {digest: self._bytes(digest) for digest in sorted(digests)}
+        if task.checkpoint is not None:
+            # Where it is lost, the worker misses it, starts over, and says so.
+            with suppress(ArtifactError):
+                for artifact in (task.checkpoint.namespace, task.checkpoint.notebook):
+                    carried[artifact.digest] = self._store.get(artifact.digest)
         return msgspec.structs.replace(task, carried=carried)
+
+    def _bytes(self, digest: str) -> bytes:
+        """Read an artifact; the tasks that are packed together have the same bytes."""
+        if digest not in self._shared:
+            self._shared[digest] = self._store.get(digest)
+        return self._shared[digest]
 
     def _unpack(self, received: list[Outcome]) -> None:
         for outcome in received:

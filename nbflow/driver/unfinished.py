@@ -17,7 +17,11 @@ from nbflow.driver.tasks import notebook_path
 from nbflow.notebooks.finishing import finish_file
 
 _log = logging.getLogger(__name__)
-_ERRORS = {"worker_lost": "WorkerLost", "driver_lost": "DriverLost"}
+_ERRORS = {
+    "worker_lost": "WorkerLost",
+    "scheduler_lost": "SchedulerLost",
+    "driver_lost": "DriverLost",
+}
 
 
 class Unfinished(msgspec.Struct, frozen=True):

@@ -9,6 +9,8 @@ import asyncio
 import atexit
 import enum
 import gc
+import importlib
+import os
 import signal
 import socket
 import sys
@@ -72,6 +74,7 @@ def holdings(shell: Any) -> dict[str, list[str]]:
         ),
         "handlers": [f"{n.name}={_name(signal.getsignal(n))}" for n in signal.Signals],
         "tasks": _tasks(),
+        "process": _process(),
     }
 
 
@@ -83,6 +86,7 @@ _WORDS = {
     "magics": "a cell has added a magic command",
     "handlers": "a cell has set a signal handler",
     "tasks": "an asynchronous task that a cell has started still runs",
+    "process": "a cell has set something of the process",
 }
 
 
@@ -131,6 +135,27 @@ def _children() -> list[str]:
 def _open_files() -> list[str]:
     passed = (*_OWN_FILES, *own_folders())
     return [name for name in _descriptors() if not name.startswith(passed)]
+
+
+def _process() -> list[str]:
+    """Return what the system, or compiled code, keeps of this process, and what can be set."""
+    if os.name != "posix":
+        return []
+    found = [f"niceness {os.getpriority(os.PRIO_PROCESS, 0)}"]
+    if hasattr(os, "sched_getaffinity"):
+        found.append(f"processors {sorted(os.sched_getaffinity(0))}")
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    found += [line for line in lines if line.startswith("Umask:")]
+    limits = importlib.import_module("resource")
+    names = sorted(name for name in vars(limits) if name.startswith("RLIMIT_"))
+    found += [f"{name} {limits.getrlimit(getattr(limits, name))}" for name in names]
+    dialects = sys.modules["csv"].list_dialects() if "csv" in sys.modules else []
+    return found + [f"csv dialect {name}" for name in dialects if name not in _DIALECTS]
+
+
+#: Those that csv itself registers.
+_DIALECTS = frozenset({"excel", "excel-tab", "unix"})
 
 
 def _descriptors() -> Iterator[str]:

@@ -8,11 +8,14 @@ has checkpoints.)
 
 import os
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 _ASKED = "nbflow.files"
 _TOLD = "nbflow.files.more"
+#: Says that forks of this thread are ours from now on, or not any more: ours leave nothing behind.
+OWN_FORK = "nbflow.fork"
 _SUBJECTS = {
     "open": 1,
     "os.remove": 1,
@@ -56,24 +59,28 @@ def watch_files(ignored: tuple[str, ...]) -> None:
     touched: dict[str, None] = {}
     programs: dict[str, None] = {}
     passed = (*ignored, *own_folders())
+    forking: set[int] = set()
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
         if event in _SUBJECTS:
-            for path in arguments[: _SUBJECTS[event]]:
-                full = _full(path)
-                if full and not full.startswith(passed) and "__pycache__" not in full:
-                    touched[full] = None
-        elif event in PROGRAMS:
+            paths = map(_full, arguments[: _SUBJECTS[event]])
+            touched.update(dict.fromkeys(path for path in paths if _is_noted(path, passed)))
+        elif event in PROGRAMS and not (event == "os.fork" and threading.get_ident() in forking):
             name = program_name(event, arguments)
             if name not in LOOKING:
                 programs[name] = None
-        elif event == _ASKED:
+
+    def answer(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == _ASKED:
             arguments[0]["files"] = list(touched)
             arguments[0]["programs"] = list(programs)
         elif event == _TOLD:
             touched.update(dict.fromkeys(arguments[0]))
+        elif event == OWN_FORK:
+            (forking.add if arguments[0] else forking.discard)(threading.get_ident())
 
-    sys.addaudithook(hook)
+    sys.addaudithook(watch)
+    sys.addaudithook(answer)
 
 
 def files_touched() -> tuple[dict[str, Any], list[str]]:
@@ -100,6 +107,10 @@ def file_state(path: str) -> Any:
     except OSError:
         return None
     return [state.st_ino, state.st_size, state.st_mtime_ns] if not os.path.isdir(path) else "folder"  # noqa: PTH112
+
+
+def _is_noted(path: str, passed: tuple[str, ...]) -> bool:
+    return bool(path) and not path.startswith(passed) and "__pycache__" not in path
 
 
 def _full(path: Any) -> str:

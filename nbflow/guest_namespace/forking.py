@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from nbflow.guest_namespace.files import OWN_FORK
+
 #: So many problems are named, at most.
 PROBLEMS = 3
 
@@ -43,9 +45,11 @@ def _forked() -> int:
     ignoring = ("ignore", None, DeprecationWarning, None, 0)
     # Behind the back of the module, since a change that it notes makes it warn anew of everything.
     warnings.filters.insert(0, ignoring)  # type: ignore[attr-defined]
+    sys.audit(OWN_FORK, True)
     try:
         return os.fork()
     finally:
+        sys.audit(OWN_FORK, False)
         warnings.filters.remove(ignoring)  # type: ignore[attr-defined]
 
 

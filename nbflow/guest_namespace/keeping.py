@@ -27,7 +27,15 @@ from nbflow.guest_namespace.files import (
     watch_files,
 )
 from nbflow.guest_namespace.forking import PROBLEMS, in_a_fork
-from nbflow.guest_namespace.marks import mark_of, mark_of_value, source_digests, versions
+from nbflow.guest_namespace.marks import (
+    is_local,
+    mark_of,
+    mark_of_value,
+    modules_to_compare,
+    name_marks,
+    source_digests,
+    versions,
+)
 from nbflow.guest_namespace.moving import MOVERS, Settler
 from nbflow.guest_namespace.settings import (
     change_environment,
@@ -59,6 +67,11 @@ def begin(shell: Any, folder: Path, request: Mapping[str, Any]) -> list[str]:
         "holdings": holdings(shell),
         "modules": sorted(sys.modules),
         "environment": environment_marks(),
+        "names": {
+            name: name_marks(module)
+            for name, module in modules_to_compare(sorted(sys.modules))
+            if name not in ("__main__", "__mp_main__") and not is_local(module)
+        },
     }
     Path(folder, "young.json").write_text(json.dumps(young))
     return []
@@ -131,6 +144,14 @@ def _unlike(shell: Any, manifest: Mapping[str, Any]) -> list[str]:
     for module, name, mark in manifest["found"]:
         if mark_of_value(vars(sys.modules[module])[name], module, name) != mark:
             problems.append(f"{module}.{name} is not as the cells before had left it")
+    for module, name, touched in manifest["touched"]:
+        if name_marks(sys.modules[module]).get(name) != touched:
+            problems.append(f"{module}.{name} is not as the cells before had left it")
+    problems += [
+        f"a cell has put {name} among the modules"
+        for name in manifest["others"]
+        if name not in sys.modules
+    ]
     return problems
 
 

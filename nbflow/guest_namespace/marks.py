@@ -4,6 +4,9 @@ Another kernel imports the same modules. What a cell has changed in them (a sett
 method of a class) is missing there, unless nbflow knows of it (`settings`). So the modules of both
 kernels are compared by marks. Of a library's module those are its simple values, its functions and
 classes, and its classes' methods; of a module of the user's own, everything.
+
+A library that was there before the first cell changes a little as it is used, too. So of these,
+what is not as it was then is found out name by name (`touched_names`), and only that is compared.
 """
 
 import datetime as dt
@@ -50,6 +53,23 @@ _COUNTERS = frozenset(
     }
 )
 
+#: Tables of Python's own modules that fill as they are used, or that `settings` sets again.
+#: Which these are was found out with a hundred public notebooks.
+_FILLED = frozenset(
+    {
+        "_ctypes._pointer_type_cache", "_strptime._regex_cache", "_warnings.filters",
+        "ctypes._c_functype_cache",
+        "ctypes._pointer_type_cache", "encodings._cache", "inspect._filesbymodname",
+        "inspect.modulesbyfile", "logging._handlerList", "os.environ", "posix.environ",
+        "pydoc.pager", "re._cache", "re._cache2", "sys.last_exc", "sys.last_traceback",
+        "sys.last_type", "sys.last_value", "sys.modules", "sys.path", "sys.path_importer_cache",
+        "sys.stderr", "sys.stdout",
+        "tempfile._name_sequence", "threading._active", "threading._limbo", "threading._dangling",
+        "threading._shutdown_locks", "threading._threading_atexits", "warnings.filters",
+        "warnings.onceregistry", "weakref._finalizer_registry",
+    }
+)  # fmt: skip
+
 
 def is_local(module: types.ModuleType) -> bool:
     """Whether a module is the user's own: no installed package, and not Python's."""
@@ -65,7 +85,11 @@ def modules_to_compare(names: Iterable[str]) -> Iterator[tuple[str, types.Module
     """Yield those of the modules `names` that are no part of the kernel itself."""
     for name in names:
         module = sys.modules.get(name)
-        if isinstance(module, types.ModuleType) and name.partition(".")[0] not in _RESTLESS:
+        first = name.partition(".")[0]
+        # What Cython shares among the modules that it has compiled grows with them.
+        if first in _RESTLESS or first.startswith("_cython_"):
+            continue
+        if isinstance(module, types.ModuleType):
             yield name, module
 
 
@@ -80,11 +104,7 @@ def mark_of(module: types.ModuleType) -> str:
     sum_ = hashlib.blake2b(digest_size=8)
     local = is_local(module)
     for name, value in sorted(vars(module).items()):
-        if (
-            name in _NAMES
-            or f"{module.__name__}.{name}" in _COUNTERS
-            or (name.startswith("__") and name.endswith("__") and not local)
-        ):
+        if not _counts(module.__name__, name, local=local):
             continue
         if not local and (value is None or isinstance(value, types.ModuleType)):
             continue  # What is loaded when it is needed.
@@ -93,11 +113,60 @@ def mark_of(module: types.ModuleType) -> str:
     return sum_.hexdigest()
 
 
+def name_marks(module: types.ModuleType) -> dict[str, str]:
+    """Return a mark of each thing that a module has which is not the user's own.
+
+    Of Python's own modules it is also what their tables have in them. What is None has an empty
+    mark.
+    """
+    own = module.__name__
+    look = _table if own.partition(".")[0] in sys.stdlib_module_names else _shallow
+    return {
+        name: "" if value is None else _digest(look(value))
+        for name, value in list(vars(module).items())
+        if _counts(own, name, local=False)
+        and f"{own}.{name}" not in _FILLED
+        and not (isinstance(value, types.ModuleType) and value.__name__ == f"{own}.{name}")
+    }
+
+
+def touched_names(
+    young: Mapping[str, Mapping[str, str]],
+) -> Iterator[tuple[str, str, str | None]]:
+    """Yield module, name and mark of what is not as it was when the kernel was young.
+
+    Mostly libraries have done that themselves, as they were loaded; then it is so in another
+    kernel, too, once the same is loaded and set there. What was None is made when it is needed.
+    """
+    for module, before in young.items():
+        now = name_marks(sys.modules[module]) if module in sys.modules else {}
+        for name in before.keys() | now.keys():
+            if before.get(name) not in ("", now.get(name)):
+                yield module, name, now.get(name)
+
+
+def _counts(module: str, name: str, *, local: bool) -> bool:
+    if name in _NAMES or f"{module}.{name}" in _COUNTERS:
+        return False
+    return local or not (name.startswith("__") and name.endswith("__"))
+
+
 def mark_of_value(value: Any, module: str, name: str) -> str:
     """Return the mark of a value that a module has; `Unmovable` if its state cannot be told."""
-    return hashlib.blake2b(
-        _deep(value, module, name).encode(errors="backslashreplace"), digest_size=8
-    ).hexdigest()
+    return _digest(_deep(value, module, name))
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=8).hexdigest()
+
+
+def _table(value: Any) -> str:
+    """Return `_shallow` of a value, and of what is in it if it is a table or a list."""
+    if type(value) is dict:
+        return f"{{{','.join(f'{_shallow(k)}:{_shallow(v)}' for k, v in value.items())}}}"
+    if type(value) in (list, set):
+        return f"[{','.join(sorted(map(_shallow, value)))}]"
+    return _shallow(value)
 
 
 def versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -151,12 +152,15 @@ def _locale(_: Any) -> str:
 
 
 def _numbers(_: Any) -> tuple[Any, ...]:
-    return sys.getrecursionlimit(), sys.getswitchinterval()
+    digits = sys.get_int_max_str_digits() if hasattr(sys, "get_int_max_str_digits") else None
+    return sys.getrecursionlimit(), sys.getswitchinterval(), digits
 
 
 def _set_numbers(_: Any, wanted: tuple[Any, ...]) -> None:
     sys.setrecursionlimit(wanted[0])
     sys.setswitchinterval(wanted[1])
+    if wanted[2] is not None:
+        sys.set_int_max_str_digits(wanted[2])
 
 
 def _history(shell: Any) -> Any:
@@ -226,6 +230,14 @@ def _new_handler(name: str, made: Any) -> logging.Handler:
         text, dates, style = formats
         handler.setFormatter(logging.Formatter(text, dates, _STYLES[style]))
     return handler
+
+
+def _set_temporary_folder(_: Any, folder: str | None) -> None:
+    tempfile.tempdir = folder
+
+
+def _set_field_size(_: Any, limit: int) -> None:
+    sys.modules["csv"].field_size_limit(limit)
 
 
 def _numpy(_: Any) -> Any:
@@ -309,6 +321,13 @@ SETTINGS: dict[str, Setting] = {
     "limits": Setting("sys", _numbers, _set_numbers),
     "decimals": Setting("decimal", _decimals, _set_decimals),
     "logging": Setting("logging", _getter(state_of_loggers), _set_loggers),
+    "logging switched off": Setting(
+        "logging", lambda _: logging.root.manager.disable, _setter(logging.disable)
+    ),
+    "temporary folder": Setting("tempfile", lambda _: tempfile.tempdir, _set_temporary_folder),
+    "size of fields": Setting(
+        "csv", lambda _: sys.modules["csv"].field_size_limit(), _set_field_size
+    ),
     "numpy": Setting("numpy", _numpy, _set_numpy),
     "pandas": Setting("pandas._config.config", _getter(pandas_options), _set_pandas),
     "sklearn": Setting("sklearn", _sklearn, _set_sklearn),

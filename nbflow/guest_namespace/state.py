@@ -20,13 +20,15 @@ from cloudpickle import cloudpickle as internals
 from nbflow.guest_namespace.facts import facts_of
 from nbflow.guest_namespace.graph import Reach, module_values, overlapping, user_variables
 from nbflow.guest_namespace.marks import (
+    is_local,
     mark_of,
     mark_of_value,
     modules_to_compare,
     source_digests,
+    touched_names,
     versions,
 )
-from nbflow.guest_namespace.moving import Mover, Settler
+from nbflow.guest_namespace.moving import MOVERS, Mover, Settler
 from nbflow.guest_namespace.rules import Unmovable, package_of, type_label
 from nbflow.guest_namespace.sameness import Different, Sameness
 from nbflow.guest_namespace.settings import environment_changes
@@ -59,6 +61,7 @@ class KernelState:
         self._facts = facts_of(shell)
         self._replays: dict[str, str] = dict(request["replays"])
         self._young_modules = frozenset(young["modules"])
+        self._young_names: Mapping[str, Mapping[str, str]] = young["names"]
         self._environment = environment_changes(young["environment"])
         hidden = frozenset(request["hidden"])
         self._variables = {
@@ -191,7 +194,10 @@ class KernelState:
     def _manifest(self, found: set[tuple[str, str]], early: dict[str, Any]) -> dict[str, Any]:
         modules = [name for name in sys.modules if name not in self._young_modules]
         imports = [name for name in modules if _is_importable(name)]
-        compared = dict(modules_to_compare(imports))
+        others = set(modules).difference(imports, _NO_MODULES)
+        # Modules of the user's own are compared whole, also those that were there before any cell.
+        own = [name for name in self._young_modules if name in sys.modules and _is_own(name)]
+        compared = dict(modules_to_compare([*imports, *own]))
         return {
             "early": early,
             "environment": self._environment,
@@ -199,18 +205,23 @@ class KernelState:
             "files": dict(self._files),
             "imports": imports,
             "versions": versions(),
-            "sources": source_digests(imports),
+            "sources": source_digests(compared),
             "marks": {name: mark_of(module) for name, module in compared.items()},
             "found": [
                 (module, name, mark_of_value(vars(sys.modules[module])[name], module, name))
                 for module, name in sorted(found)
                 if _has_state(module, vars(sys.modules[module])[name])
             ],
+            "touched": list(touched_names(self._young_names)),
+            "others": sorted(others),
             "replayed": self._replayed,
         }
 
 
 _EARLY = ("working directory", "path")
+
+#: What stands among the modules and is none: nbflow's own, and the notebook itself.
+_NO_MODULES = frozenset({"__main__", "__mp_main__", MOVERS})
 
 
 class _Nowhere(io.RawIOBase):
@@ -243,6 +254,10 @@ def _has_state(module: str, value: Any) -> bool:
 _LIBRARIES = frozenset(
     {"numpy", "pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "ipykernel"}
 )
+
+
+def _is_own(name: str) -> bool:
+    return name not in _NO_MODULES and is_local(sys.modules[name])
 
 
 def _is_importable(name: str) -> bool:

@@ -14,6 +14,10 @@ T = TypeVar("T")
 #: A row of whatever columns.
 AnyRow: TypeAlias = "Row[*tuple[Any, ...]]"
 
+#: How long a run's driver waits for a database that is away, or locked by a process that has
+#: stopped, in seconds. Shorter than a lease, even if that was renewed ten seconds before.
+PATIENCE_S = 15.0
+
 
 class Database(Protocol):
     """A database whose tables are there, of this program's version. Thread-safe."""
@@ -36,7 +40,11 @@ class Database(Protocol):
         """
 
     def write(
-        self, work: Callable[[Connection], T], done: Callable[[Connection, T], bool] | None = None
+        self,
+        work: Callable[[Connection], T],
+        done: Callable[[Connection, T], bool] | None = None,
+        *,
+        patient: bool = False,
     ) -> T:
         """Return what `work` does, durably, in one transaction: all of it, or nothing.
 
@@ -49,6 +57,9 @@ class Database(Protocol):
             Looks whether an earlier call of `work`, which had returned this, was committed. It is
             asked where the connection broke during a commit, and must lock the row as `work`
             does. None says that `work` may be done twice.
+        patient
+            Whether a run would end if nothing can be written. Such a writing waits longer for
+            whoever is in the way than one that a person waits for.
 
         Raises
         ------

@@ -7,14 +7,13 @@ durable before the row exists, so that a row never refers to nothing; one withou
 is rubbish that house-keeping finds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nbflow.core.errors import ArtifactError, JournalError
 from nbflow.core.events import Record
 from nbflow.journal import codec, seals
-from nbflow.journal.database import AnyRow
 from nbflow.journal.versions import HISTORY
 
 #: A body larger than this does not stay in the journal.
@@ -76,7 +75,7 @@ class Envelopes:
         )
         return (*columns, seals.seal(*columns))
 
-    def record(self, row: AnyRow) -> Record:
+    def record(self, row: Sequence[Any]) -> Record:
         """Return the record that `row` (all columns, in the table's order) holds.
 
         Raises

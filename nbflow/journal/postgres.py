@@ -29,12 +29,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from nbflow.core.errors import JournalError
 from nbflow.journal import schema
-from nbflow.journal.database import Database
+from nbflow.journal.database import PATIENCE_S, Database
 
 T = TypeVar("T")
-
-#: How long a server may be away, in seconds: shorter than a lease, so that one outlives a restart.
-PATIENCE_S = 15.0
 
 #: How long to wait between two tries to connect, in seconds.
 _PAUSE_S = 0.1
@@ -127,9 +124,14 @@ class Server(Database):
                         raise
 
     def write(
-        self, work: Callable[[Connection], T], done: Callable[[Connection, T], bool] | None = None
+        self,
+        work: Callable[[Connection], T],
+        done: Callable[[Connection, T], bool] | None = None,
+        *,
+        patient: bool = False,
     ) -> T:
         """Return what `work` does, durably; see `Database.write`."""
+        del patient  # locks are one run's, and the server takes them from a silent session
         with self._lock, explained(self._place):
             self._check_open()
             deadline = _Deadline(self._patience_s)

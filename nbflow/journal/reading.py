@@ -2,6 +2,9 @@
 
 Each page is a transaction of its own, so that a slow or abandoned reader holds back no
 checkpoint. Rows are only ever appended, so pages read at different times fit together.
+
+With each page comes what the run's row counted at that moment, by the same statement: a driver may
+be appending, and two statements would see two moments.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +15,7 @@ from nbflow.core.events import Record
 from nbflow.journal import refusals
 from nbflow.journal.database import AnyRow, Database
 from nbflow.journal.envelope import Envelopes
-from nbflow.journal.schema import events
+from nbflow.journal.schema import events, runs
 from nbflow.ports import RunRow
 
 #: Records that are fetched at a time.
@@ -36,7 +39,7 @@ def records(
     Raises
     ------
     JournalError
-        Where a record is missing or damaged.
+        Where a record is missing or damaged, or is not counted by the run's row.
     """
     run, seq = index.id, after_seq
     while True:
@@ -45,7 +48,9 @@ def records(
             seq += 1
             if row.seq != seq:
                 raise refusals.missing(database.place, run, seq, f"the next one is {row.seq}")
-            record = envelopes.record(row)
+            if seq > row.counted:
+                raise refusals.miscounted(database.place, run, row.counted, seq)
+            record = envelopes.record(row[:-1])
             if record.epoch > index.epoch and seq <= index.last_seq:
                 raise refusals.damaged_row(run, database.place)
             yield record
@@ -57,9 +62,10 @@ def records(
 
 
 def page(database: Database, run: str, after_seq: int) -> Sequence[AnyRow]:
-    """Return the next rows of `run`, at most `PAGE`."""
+    """Return the next rows of `run`, at most `PAGE`, each with what its run's row counts."""
+    counted = select(runs.c.last_seq).where(runs.c.id == run).scalar_subquery()
     following = (
-        select(events)
+        select(events, counted.label("counted"))
         .where(events.c.run == run, events.c.seq > after_seq)
         .order_by(events.c.seq)
         .limit(PAGE)

@@ -68,6 +68,14 @@ def damaged_row(run: str, place: str) -> JournalError:
     )
 
 
+def miscounted(place: str, run: str, counted: int, seq: int) -> JournalError:
+    """The run's row does not count a record that is there."""
+    return JournalError(
+        f"{place}, run {run}: its row in the list of runs is damaged: it counts {counted} records, "
+        f"and there is one with seq {seq}. Restore the journal from a backup"
+    )
+
+
 def check_batch(run: str, epoch: int, records: Sequence[Record]) -> None:
     """Refuse records that are not consecutive ones of `run` under `epoch`.
 

@@ -27,9 +27,10 @@ from sqlalchemy.sql.expression import Executable
 from nbflow.core.errors import JournalError, UnknownRun
 from nbflow.core.events import Event, Record
 from nbflow.journal import locations, postgres, reading, refusals, verifying
-from nbflow.journal.database import Database
+from nbflow.journal.database import PATIENCE_S, Database
 from nbflow.journal.envelope import Envelopes, Overflow
 from nbflow.journal.index import Index, change, sealed
+from nbflow.journal.losing import Orphans
 from nbflow.journal.schema import events, runs, signals
 from nbflow.journal.seals import fits, seal
 from nbflow.journal.sqlite import SqliteFile
@@ -73,8 +74,10 @@ class SqlJournal(Journal):
         *,
         create: bool = True,
         busy_timeout_s: float = 5.0,
+        patience_s: float = PATIENCE_S,
         overflow: Overflow | None = None,
         allow_network: bool = False,
+        orphans: Orphans | None = None,
     ) -> "SqlJournal":
         """Open the journal at `where`; create it, or bring it up to date, if need be.
 
@@ -88,15 +91,19 @@ class SqlJournal(Journal):
             Whether to create a missing journal, with its folder. If not, a missing one is an error.
         busy_timeout_s
             How long to wait for another process that is writing, in seconds.
+        patience_s
+            How long a run's driver waits for one, in seconds: without what it writes, its run ends.
         overflow
             Where events go that are too large for a database; None keeps them in it.
         allow_network
             Whether a file may lie on a network file system: only one machine uses it then.
+        orphans
+            Asked where a file is missing or empty; see `losing`.
 
         Raises
         ------
         JournalError
-            If it cannot be opened, is damaged, is missing (and not to be created), or
+            If it cannot be opened, is damaged, is missing (and not to be created, or lost), or
             is no journal.
         NewerSchema
             If a newer nbflow has written it.
@@ -108,7 +115,9 @@ class SqlJournal(Journal):
                 location,
                 create=create,
                 busy_timeout_s=busy_timeout_s,
+                patience_s=patience_s,
                 allow_network=allow_network,
+                orphans=orphans,
             )
         else:
             database = postgres.Server.open(location, create=create, busy_timeout_s=busy_timeout_s)
@@ -168,7 +177,7 @@ class SqlJournal(Journal):
                 raise refusals.lost(row, epoch)
             change(connection, run, lease_until=now + ttl_s)
 
-        self._database.write(work)
+        self._database.write(work, patient=True)
 
     def release(self, run: str, epoch: int) -> None:
         """Give the lease back; see `Journal.release`."""
@@ -214,7 +223,7 @@ class SqlJournal(Journal):
             self._index.locked(connection, run)
             return _holds(connection, rows)
 
-        self._database.write(work, done)
+        self._database.write(work, done, patient=True)
 
     def read(self, run: str, after_seq: int = 0) -> Iterator[Record]:
         """Yield the run's records in order; see `Journal.read`.
@@ -233,8 +242,19 @@ class SqlJournal(Journal):
         return self._database.read(lambda connection: self._index.row(connection, run))
 
     def rows(self) -> list[RunRow]:
-        """Return all runs, oldest first."""
+        """Return all runs, oldest first; `JournalError` if one's row is damaged."""
         return self._database.read(self._index.rows)
+
+    def listed(self) -> list[tuple[RunRow, str]]:
+        """Return all runs, oldest first, each with what is wrong with its row: most often nothing.
+
+        Of a damaged row there is what is legible.
+        """
+        rows = self._database.read(self._index.examined_rows)
+        return [
+            (row, "" if sound else str(refusals.damaged_row(row.id, self._place)))
+            for row, sound in rows
+        ]
 
     def references(self, run: str) -> Iterator[str]:
         """Yield the digests of artifacts that hold large events; see `Journal.references`."""
@@ -350,7 +370,7 @@ class SqlJournal(Journal):
             self._index.locked(connection, run)
             return connection.scalar(taker) == epoch
 
-        self._database.write(work, done)
+        self._database.write(work, done, patient=True)
 
     def close(self) -> None:
         """Let go of the database; a second call does nothing."""

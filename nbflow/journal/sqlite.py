@@ -28,8 +28,8 @@ from sqlalchemy import Connection, Dialect, Engine, NullPool, create_engine, eve
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from nbflow.core.errors import JournalError
-from nbflow.journal import filesystems, locks, schema, wal
-from nbflow.journal.database import Database
+from nbflow.journal import filesystems, locks, losing, schema, wal
+from nbflow.journal.database import PATIENCE_S, Database
 
 T = TypeVar("T")
 
@@ -92,11 +92,23 @@ class SqliteFile(Database):
         Makes connections to it.
     may_write
         Whether there is a writer.
+    busy_timeout_s, patience_s
+        How long a writing waits for another process's; see `Database.write`.
     """
 
-    def __init__(self, path: Path, engine: Engine, *, may_write: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        engine: Engine,
+        *,
+        may_write: bool,
+        busy_timeout_s: float,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._path = path
         self._engine = engine
+        self._busy_timeout_s = self._waits_s = busy_timeout_s
+        self._patience_s = patience_s
         self._lock = threading.Lock()
         self._closed = False
         self._writer = engine.connect() if may_write else None
@@ -108,7 +120,9 @@ class SqliteFile(Database):
         *,
         create: bool = True,
         busy_timeout_s: float = 5.0,
+        patience_s: float = PATIENCE_S,
         allow_network: bool = False,
+        orphans: losing.Orphans | None = None,
     ) -> "SqliteFile":
         """Open the file, and create or migrate it if need be; see `SqlJournal.open`."""
         exists = path.exists()
@@ -117,6 +131,8 @@ class SqliteFile(Database):
                 f"there is no journal at {path}: nothing has run here yet. "
                 "Start a flow with `nbflow run`, or name another home with --home"
             )
+        if orphans is not None:
+            losing.refuse(path, _place(path), orphans)
         may_write = not exists or _is_writable(path)
         if may_write:
             _make_folder(path.parent)
@@ -124,11 +140,25 @@ class SqliteFile(Database):
                 filesystems.refuse_network(path, filesystems.mounts())
         if exists and not locks.is_open(path):
             wal.refuse_damaged(path)
-        with explained(path):
-            engine = _engine(path, busy_timeout_s, may_write=may_write)
-            with engine.connect() as connection:
-                (_prepare if may_write else _check_version)(connection, path)
-            return cls(path, engine, may_write=may_write)
+        try:
+            with explained(path):
+                engine = _engine(path, busy_timeout_s, may_write=may_write)
+                with engine.connect() as connection:
+                    if may_write:
+                        _prepare(connection, path, orphans)
+                    else:
+                        _check_version(connection, path)
+                return cls(
+                    path,
+                    engine,
+                    may_write=may_write,
+                    busy_timeout_s=busy_timeout_s,
+                    patience_s=patience_s,
+                )
+        except JournalError:
+            if not exists:
+                _remove_empty(path)
+            raise
 
     @property
     def place(self) -> str:
@@ -147,7 +177,11 @@ class SqliteFile(Database):
             return work(connection)
 
     def write(
-        self, work: Callable[[Connection], T], done: Callable[[Connection, T], bool] | None = None
+        self,
+        work: Callable[[Connection], T],
+        done: Callable[[Connection, T], bool] | None = None,
+        *,
+        patient: bool = False,
     ) -> T:
         """Return what `work` does, durably; see `Database.write`."""
         del done  # a commit is never in doubt
@@ -160,6 +194,7 @@ class SqliteFile(Database):
                     "make both writable"
                 )
             with self._writer.begin():
+                self._wait_up_to(self._patience_s if patient else self._busy_timeout_s)
                 begin_writing(self._writer)
                 return work(self._writer)
 
@@ -181,6 +216,12 @@ class SqliteFile(Database):
                 # comes next does that.
                 with closing(writer), suppress(OperationalError):
                     _checkpoint(writer)
+
+    def _wait_up_to(self, seconds: float) -> None:
+        assert self._writer is not None, "who writes may"
+        if seconds != self._waits_s:
+            self._writer.exec_driver_sql(f"PRAGMA busy_timeout={round(seconds * 1000)}")
+            self._waits_s = seconds
 
     def _check_open(self) -> None:
         if self._closed:
@@ -205,6 +246,12 @@ def explained(path: Path) -> Iterator[None]:
         if kind == sqlite3.SQLITE_BUSY and (holder := locks.holder_of(path)):
             what, fix = f"is locked for too long by {holder}", holder.way_out
         raise JournalError(f"{_place(path)} {what} ({error.orig}). {fix}") from error
+    except UnicodeDecodeError as error:
+        # No text of ours is decoded strictly. It was SQLite's own message, which quotes what it
+        # has found in place of its schema.
+        what, fix = _EXPLANATIONS[sqlite3.SQLITE_CORRUPT]
+        cause = ascii(error.object.decode(errors="replace"))
+        raise JournalError(f"{_place(path)} {what} ({cause}). {fix}") from error
 
 
 def _place(path: Path) -> str:
@@ -223,6 +270,24 @@ def _make_folder(folder: Path) -> None:
             f"the journal's folder {folder} cannot be created ({error.strerror}). "
             "Choose another home"
         ) from error
+
+
+def _remove_empty(path: Path) -> None:
+    """Remove the file of a journal that could not be created, so that no home seems to be there.
+
+    Another process may be creating the same one. It holds a lock while it does, and the file is no
+    longer empty when it lets go of that.
+    """
+    where = f"file:{quote(str(path))}?mode=rw"
+    with (
+        suppress(OSError, sqlite3.Error),
+        closing(sqlite3.connect(where, uri=True, timeout=0, isolation_level=None)) as connection,
+    ):
+        # Its own journal would want room to take the lock.
+        connection.execute("PRAGMA journal_mode=MEMORY")
+        connection.execute("BEGIN EXCLUSIVE")
+        if not path.stat().st_size:
+            path.unlink()
 
 
 def _engine(path: Path, busy_timeout_s: float, *, may_write: bool) -> Engine:
@@ -251,7 +316,12 @@ def _text(data: bytes) -> str:
 
 
 def _make_durable(connection: sqlite3.Connection, _: Any) -> None:
-    connection.execute("PRAGMA synchronous=FULL")
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+    except BaseException:
+        # Nobody else knows of it yet.
+        connection.close()
+        raise
 
 
 def _reading_mode(path: Path) -> str:
@@ -273,6 +343,11 @@ def _reading_mode(path: Path) -> str:
 
 def _check_version(connection: Connection, path: Path) -> None:
     version = schema.version_of(connection, _place(path))
+    if version is None:
+        raise JournalError(
+            f"{_place(path)} is empty, and is read-only here. Make it writable, or name another "
+            "home by --home, home= or NBFLOW_HOME"
+        )
     if version != schema.SCHEMA_VERSION:
         raise JournalError(
             f"{_place(path)} was written by an older nbflow (its schema is version {version}), "
@@ -281,7 +356,7 @@ def _check_version(connection: Connection, path: Path) -> None:
         )
 
 
-def _prepare(connection: Connection, path: Path) -> None:
+def _prepare(connection: Connection, path: Path, orphans: losing.Orphans | None) -> None:
     """Create or migrate the tables; of several processes that open the file at once, one does."""
     _use_wal(connection)
     if schema.version_of(connection, _place(path)) == schema.SCHEMA_VERSION:
@@ -289,6 +364,10 @@ def _prepare(connection: Connection, path: Path) -> None:
     connection.rollback()
     with connection.begin():
         begin_writing(connection)
+        # Under the lock: who has made the tables since may have stored something, too.
+        new = schema.version_of(connection, _place(path)) is None
+        if new and orphans is not None and (left := orphans(_place(path))):
+            raise losing.lost(_place(path), "has no tables", left)
         schema.bring_up(connection, _place(path))
 
 

@@ -44,16 +44,20 @@ def _damages(
     if not sound:
         yield Damage(run, 0, str(refusals.damaged_row(run, database.place)))
     seq = epoch = 0
-    while found := _page(run, seq, index.last_seq, database):
+    more = True
+    while more:
+        found, more = _page(run, seq, index.last_seq, database)
         for one in found:
-            if one.seq > seq + 1:
-                yield _gap(run, seq + 1, one.seq - 1)
-            seq = one.seq
+            # A number that is damaged itself is told of by the seal; it must not lead us back.
+            here = one.seq if isinstance(one.seq, int) and one.seq > seq else seq + 1
+            if here > seq + 1:
+                yield _gap(run, seq + 1, here - 1)
+            seq = here
             if isinstance(one, Damage):
                 yield one
                 continue
             try:
-                epoch = max(epoch, envelopes.record(one).epoch)
+                epoch = max(epoch, envelopes.record(one[: len(events.c)]).epoch)
             except JournalError as error:
                 yield Damage(run, seq, str(error))
     if seq < index.last_seq:
@@ -71,7 +75,9 @@ def _miscounted(run: str, epoch: int, database: Database) -> Iterator[Damage]:
     latest = select(func.max(events.c.seq)).where(events.c.run == run).scalar_subquery()
     both = select(runs.c.last_seq, runs.c.epoch, latest).where(runs.c.id == run)
     row = database.read(lambda connection: connection.execute(both).one_or_none())
-    if row is not None and row[2] is not None and row[2] > row[0]:
+    if row is not None and not all(isinstance(value, int) for value in row[:2]):
+        return  # it is no number, which was told before
+    if row is not None and isinstance(row[2], int) and row[2] > row[0]:
         yield Damage(run, 0, f"its row counts {row[0]} records, and there are {row[2]}")
     if row is not None and epoch > row[1]:
         yield Damage(run, 0, f"its row tells of epoch {row[1]}, its records of {epoch}")
@@ -79,15 +85,18 @@ def _miscounted(run: str, epoch: int, database: Database) -> Iterator[Damage]:
 
 def _page(
     run: str, after_seq: int, last_seq: int, database: Database
-) -> "Sequence[AnyRow | Damage]":
-    """Return the next rows, and the damage of those that cannot be fetched; empty at the end."""
+) -> "tuple[Sequence[AnyRow | Damage], bool]":
+    """Return the next rows, and the damage of those that cannot be fetched; and if to go on."""
     try:
-        return page(database, run, after_seq)
+        # A short page is the last. Not an empty one: under a damaged number, a row may come again.
+        found = page(database, run, after_seq)
+        return found, len(found) == PAGE
     except JournalError:
         # Some part of the file is unreadable; what lies elsewhere can be fetched one by one.
         until = min(after_seq + PAGE, last_seq)
         alone = [_fetched(run, seq, database) for seq in range(after_seq + 1, until + 1)]
-        return [one for one in alone if one is not None]
+        there = [one for one in alone if one is not None]
+        return there, bool(there)
 
 
 def _fetched(run: str, seq: int, database: Database) -> "AnyRow | Damage | None":

@@ -6,6 +6,7 @@ must await `shutdown`; that is safe at any time and any number of times.
 """
 
 import asyncio
+import signal
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -25,6 +26,10 @@ _ANSWER_S = 0.2
 #: How often the exit code of a process that has ended is asked for: it comes from whoever is its
 #: parent (a fork server, or a provisioner that knows no other way) within moments.
 _CODE_POLL_S = 0.005
+#: "Exit codes" of processes that were asked to end.
+_ASKED = frozenset({-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
+#: How long all processes that end together may take to notice it, in seconds.
+_TOGETHER_S = 1.0
 #: "Exit code" of a process that was never started.
 _NEVER_RAN = 0
 
@@ -91,10 +96,18 @@ class Kernel:
             await asyncio.sleep(_CODE_POLL_S)
 
     async def death(self) -> KernelDied:
-        """Return the error that says how the process ended."""
+        """Return the error that says how the process ended.
+
+        A pod, a service or a job that ends asks all its processes to end, of which the kernel (or
+        its fork server) may be quicker than the worker. So a death on request is news only if
+        nobody stops or cancels the attempt in the next moment.
+        """
         code = await self.exit_code()
         process = getattr(self._provisioner, "process", None)
-        return KernelDied(code, self._folder.log_tail(), note=getattr(process, "note", ""))
+        note = getattr(process, "note", "")
+        if note or code in _ASKED:
+            await asyncio.sleep(_TOGETHER_S)
+        return KernelDied(code, self._folder.log_tail(), note=note)
 
     async def interrupt(self) -> None:
         """Interrupt the running cell, as the stop button does."""

@@ -32,7 +32,7 @@ from nbflow.kernels.birth import HISTORY_OPTION, NO_HISTORY_FILE
 from nbflow.kernels.bounding import bound_output
 from nbflow.kernels.errors import EvaluationFailed, KernelStartFailed, describe_exit
 from nbflow.kernels.family import MARK
-from nbflow.kernels.folders import KernelFolder
+from nbflow.kernels.folders import KernelFolder, sweep_ended_once
 from nbflow.kernels.kernel import Kernel
 from nbflow.kernels.provisioner import WarmProvisioner, Wishes
 from nbflow.kernels.specs import find_spec, is_ipykernel, spec_of_python
@@ -148,6 +148,7 @@ class _Start:
 
     async def attempt(self, timeout_s: float) -> Kernel:
         """Start the kernel in a new folder, on new channels."""
+        await asyncio.to_thread(sweep_ended_once)
         folder = KernelFolder()
         manager = self._manager(folder)
         client: AsyncKernelClient | None = None

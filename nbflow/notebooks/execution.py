@@ -4,10 +4,12 @@ nbclient's `NotebookClient` sends each cell and turns messages into outputs. Wha
 chance is decided here: which status each cell ends with, what a kernel's
 death means (a limit of ours, or its own end), and when progress is told.
 
-Nothing here is ever cancelled from outside: to stop an execution, ask its guard. (nbclient
-takes a cancellation for the kernel's death.)
+To stop an execution, ask its guard. Only the end of its loop cancels it: `asyncio.run` cancels all
+tasks. Then nobody can say how the notebook ended, and a cancellation it remains, though nbclient
+takes it for the kernel's death.
 """
 
+import asyncio
 import re
 import signal
 from collections.abc import Awaitable, Callable, Mapping
@@ -168,6 +170,8 @@ class Execution:
                 raise _Exited from error
             return _raised(index, cell, error)
         except (DeadKernelError, CellTimeoutError) as error:
+            if _is_cancelled():
+                raise asyncio.CancelledError from error
             failure = await self._broke(index, cell, error, guard)
             self._metadata.cell_failed(index)
             return failure
@@ -280,6 +284,12 @@ class Execution:
 
 class _Exited(Exception):
     """A cell has ended the notebook, well."""
+
+
+def _is_cancelled() -> bool:
+    """Whether a cancellation of the task that runs now has been asked for, and not taken back."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _first_line(source: str) -> str:

@@ -138,6 +138,9 @@ class Guard:
         for result in await asyncio.gather(*self._watches, return_exceptions=True):
             if isinstance(result, Exception) and error is None:
                 raise result
+        if kind is asyncio.CancelledError:
+            # The loop ends, and the kernel next: until then, the cell may clean up.
+            await self._kernel.interrupt()
 
     def begin_cell(self) -> None:
         """Limit the cell that begins now."""

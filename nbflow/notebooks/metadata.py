@@ -23,6 +23,8 @@ from papermill.execute import (
 )
 
 from nbflow.core.usage import UsageSum
+from nbflow.notebooks import authors
+from nbflow.notebooks.authors import Author
 
 #: Cells that `mark_error` puts before the failed one.
 MARKERS = 2
@@ -42,6 +44,8 @@ class Metadata(NotebookExecutionManager):  # type: ignore[misc]
         of cells if only the notebook's own metadata does.
     important
         Called instead where people should see the change at once: a cell has failed.
+    author
+        The attempt that writes the notebook, if it is one of a run.
     shown
         Of papermill's manager: ``progress_bar``, ``log_output``.
     """
@@ -53,11 +57,13 @@ class Metadata(NotebookExecutionManager):  # type: ignore[misc]
         clock: Callable[[], float],
         changed: Callable[[int], None],
         important: Callable[[int], None] | None = None,
+        author: Author | None = None,
         **shown: Any,
     ) -> None:
         self._clock = clock
         self._changed = changed
         self._important = important or changed
+        self._author = author
         super().__init__(notebook, **{"progress_bar": False, **shown})
 
     def now(self) -> datetime:
@@ -75,7 +81,10 @@ class Metadata(NotebookExecutionManager):  # type: ignore[misc]
         """Mark every cell as pending, and drop what an earlier execution left."""
         for cell in self.nb.cells:
             cell.metadata.pop("execution", None)
-        self.nb.metadata.get("nbflow", {}).pop("usage", None)
+        for key in ("usage", authors.METADATA):
+            self.nb.metadata.get("nbflow", {}).pop(key, None)
+        if self._author is not None:
+            self._note(authors.METADATA, self._author)
         super().notebook_start()
         self._changed(0)
 
@@ -108,9 +117,12 @@ class Metadata(NotebookExecutionManager):  # type: ignore[misc]
     def note_usage(self, usage: UsageSum | None) -> None:
         """Note what the execution has used in all, beside what papermill writes."""
         if usage is not None:
-            ours = self.nb.metadata.setdefault("nbflow", NotebookNode())
-            ours["usage"] = nbformat.from_dict(msgspec.to_builtins(usage))
+            self._note("usage", usage)
             self._changed(len(self.nb.cells))
+
+    def _note(self, key: str, value: msgspec.Struct) -> None:
+        ours = self.nb.metadata.setdefault("nbflow", NotebookNode())
+        ours[key] = nbformat.from_dict(msgspec.to_builtins(value))
 
 
 def prepare(

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
+from nbflow.notebooks.authors import Authorship, is_file_at
 from nbflow.notebooks.encoding import LongText, Piece
 from nbflow.notebooks.writing import cell_pieces, encoded, frame_pieces
 
@@ -42,11 +43,17 @@ class SplicedFile:
     ----------
     path
         Its folder must be there.
+    authorship
+        The right to write it, if others may have it too.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, authorship: Authorship | None = None) -> None:
         self._path = path
+        self._authorship = authorship
         self._version: _Version | None = None
+
+    def __str__(self) -> str:
+        return str(self._path)
 
     def plan(self, notebook: NotebookNode, first: int) -> Callable[[], None]:
         """Encode what can change in `notebook`, and return what writes the file.
@@ -61,8 +68,8 @@ class SplicedFile:
         Returns
         -------
         Callable
-            To be called once, before the next plan. Raises `OSError` if the file cannot be
-            written; then the next version is encoded whole.
+            To be called once, before the next plan. Raises `OSError` if the file cannot (or, as
+            `Superseded`, must not) be written; then the next version is encoded whole.
         """
         before, after = frame_pieces(notebook)
         old = self._version if self._version and self._version.is_untouched() else None
@@ -82,24 +89,35 @@ class SplicedFile:
     def _carry_out(self, plan: "_Plan", old: "_Version | None") -> None:
         before, self._version = self._version, None
         try:
-            self._version = self._written(plan, old)
+            self._version = self._written(plan, old, before.file if before else None)
         finally:
             if before is not None:
                 before.file.close()
 
-    def _written(self, plan: "_Plan", old: "_Version | None") -> "_Version":
+    def _written(self, plan: "_Plan", old: "_Version | None", last: FileIO | None) -> "_Version":
         partial = self._path.with_name(f".{self._path.name}.part")
-        file = partial.open("w+b", buffering=0)
+        # A new file: one that is there may be written by a process that was stopped meanwhile.
+        partial.unlink(missing_ok=True)
+        file = partial.open("x+b", buffering=0)
         try:
             if self._path.exists():
                 os.fchmod(file.fileno(), stat.S_IMODE(self._path.stat().st_mode))
             version = _spliced(file, plan, old)
-            partial.replace(self._path)
+            if self._authorship is not None:
+                self._authorship.assure(self._path, last)
+            _publish(file, partial, self._path)
         except BaseException:
+            if is_file_at(partial, file):
+                partial.unlink(missing_ok=True)
             file.close()
-            partial.unlink(missing_ok=True)
             raise
         return version
+
+
+def _publish(file: FileIO, partial: Path, path: Path) -> None:
+    if not is_file_at(partial, file):
+        raise OSError(errno.EBUSY, "somebody else writes it at the same time")
+    partial.replace(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from nbflow.session.archive_format import (
     NOTEBOOK,
     RECORDS,
     RUN,
-    Archived,
     ArchiveError,
     Line,
     Manifest,
@@ -83,9 +82,8 @@ class ArchiveReader:
             raise self._damaged(f"it lacks artifact {min(missing)}")
         return row, records
 
-    def add_artifacts(self, home: Home, run: str, records: int) -> Archived:
+    def add_artifacts(self, home: Home) -> None:
         """Put all artifacts into the store."""
-        size_bytes = 0
         for digest, name in self._artifacts().items():
             with home.store.staging() as folder:
                 staged = folder / "content"
@@ -94,8 +92,6 @@ class ArchiveReader:
                 stored = home.store.put_file(staged, "file")
             if stored.digest != digest:
                 raise self._damaged(f"{name} has changed while it was read")
-            size_bytes += stored.size_bytes
-        return Archived(run, records, len(self._artifacts()), size_bytes)
 
     def write_logs(self, folder: Path) -> None:
         """Put what nodes have printed into a folder, which is made if there is anything."""

@@ -21,7 +21,8 @@ to, for `nbflow gc`.
 import hashlib
 import os
 import zipfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -115,12 +116,15 @@ def import_run(
         If the file is damaged, or of a newer nbflow. Nothing was added then.
     """
     folder = located(home, Path.cwd(), os.environ) or Path.cwd() / FOLDER
-    its_home = Home.open(folder)
-    try:
-        return Run(read_archive(its_home, Path(path), run_id).run, its_home)
-    except BaseException:
-        its_home.close()
-        raise
+    with _verified(Path(path), run_id) as (reader, row, records):
+        # Only now: a file that is not whole leaves no new home behind.
+        its_home = Home.open(folder)
+        try:
+            _add(its_home, reader, row, records)
+            return Run(row.id, its_home)
+        except BaseException:
+            its_home.close()
+            raise
 
 
 def write_archive(home: Home, run: str, path: Path) -> Archived:
@@ -138,7 +142,7 @@ def write_archive(home: Home, run: str, path: Path) -> Archived:
     row = home.journal.row(run)
     records = [record for record in home.journal.read(run) if record.seq <= row.last_seq]
     with (
-        explained(f"the folder {path.absolute().parent}"),
+        explained(f"the folder {path.absolute().parent}", then="then export again"),
         DISK.whole_file(path.absolute(), path.absolute().parent, READ_WRITE) as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
@@ -146,24 +150,14 @@ def write_archive(home: Home, run: str, path: Path) -> Archived:
         return _Writer(archive, home, logs).write(row, records)
 
 
-def read_archive(home: Home, path: Path, run: str | None = None) -> Archived:
-    """Add the run in a file to a home.
-
-    Parameters
-    ----------
-    home
-        Open.
-    path
-        What `write_archive` has written.
-    run
-        The id that the run gets here; by default its own.
+@contextmanager
+def _verified(path: Path, run: str | None) -> Iterator[tuple[ArchiveReader, RunRow, list[Record]]]:
+    """Open what `write_archive` has written; give the run in it, under the id `run` if given.
 
     Raises
     ------
     ArchiveError
-        If the file is damaged, or of a newer format. Nothing was added.
-    RunExists
-        If the home has a run of that id.
+        If the file is damaged, or of a newer format.
     NewerSchema
         If a newer nbflow has written its records.
     """
@@ -175,14 +169,18 @@ def read_archive(home: Home, path: Path, run: str | None = None) -> Archived:
                 raise ArchiveError(f"{run!r} cannot be a run's id")
             row = msgspec.structs.replace(row, id=run)
             records = [msgspec.structs.replace(record, run=run) for record in records]
-        _require_new(home.journal, row.id)
-        records = _at_home(records, home)
-        tenants.settle(home.store, home.journal.place)
-        archived = reader.add_artifacts(home, row.id, len(records))
-        home.journal.restore(row, records)
-        reader.write_logs(home.runs_folder(row.id) / LOGS)
+        yield reader, row, records
+
+
+def _add(home: Home, reader: ArchiveReader, row: RunRow, records: list[Record]) -> None:
+    """Add a run to a home; `RunExists` if it has one of that id."""
+    _require_new(home.journal, row.id)
+    records = _at_home(records, home)
+    tenants.settle(home.store, home.journal.place)
+    reader.add_artifacts(home)
+    home.journal.restore(row, records)
+    reader.write_logs(home.runs_folder(row.id) / LOGS)
     _materialise(home, row.id, records)
-    return archived
 
 
 class _Writer:

@@ -103,7 +103,8 @@ class CellHistory:
 
     def _runs(self, notebook: str, kept: Mapping[str, Taught], now: float) -> dict[str, Taught]:
         """Return what each of the newest runs has taught, the newest first."""
-        rows = [row for row in reversed(self._journal.rows()) if not row.is_held(now)]
+        listed = reversed(self._journal.listed())
+        rows = [row for row, problem in listed if not problem and not row.is_held(now)]
         rows.sort(key=lambda row: row.flow != self._flow)
         runs: dict[str, Taught] = {}
         records = 0

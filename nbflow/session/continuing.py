@@ -8,7 +8,7 @@ import random
 import time
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,11 @@ from nbflow.definition.input_files import FileMemo, input_digest
 from nbflow.definition.preparation import Prepared
 from nbflow.definition.staged import CellsAsked
 from nbflow.driver import Resumption
-from nbflow.driver.deciding import decide_without_driver
+from nbflow.driver.undriven import decide_without_driver
 from nbflow.ports import ArtifactStore
 from nbflow.session import launching
 from nbflow.session.cell_history import learning_in
+from nbflow.session.claiming import briefly_claimed
 from nbflow.session.home import Home
 from nbflow.session.launch import Launch
 from nbflow.session.redefining import change_to, redefined
@@ -83,7 +84,10 @@ def plan_resume(home: Home, run: machine.Run, again: Again) -> tuple[Resumption,
         if node.identity.inputs
     }
     plan = foreseen(run, resumption, files)
-    for sentence in (*told, *_told(plan)):
+    told += _told(plan)
+    if plan.nothing and again.wish.only:
+        told.append(_nothing_to_do(run, again.wish.only))
+    for sentence in told:
         warnings.warn(sentence, stacklevel=4)  # at the caller of `Run.resume`
     return resumption, plan
 
@@ -112,10 +116,10 @@ def decide(home: Home, view: RunView, decision: Decision) -> None:
         journal = home.journal
         journal.signal(view.run.id, "decide", decision.by, at=time.time(), body=body)
     else:
-        claimed = launching.claim(home, view.run.id, time.time)
-        why = decide_without_driver(
-            claimed.run, claimed.epoch, home.journal, home.store, decision, clock=time.time
-        )
+        with briefly_claimed(home, view.run.id) as held:
+            why = decide_without_driver(
+                held.run, held.epoch, home.journal, home.store, decision, clock=time.time
+            )
     if why:
         raise NbflowError(f"run {view.run.id}: {why}")
 
@@ -181,6 +185,15 @@ def stored_values(store: ArtifactStore, outputs: Mapping[str, Any]) -> dict[str,
     for data in binder.blobs.values():
         store.put(data, "pickle")
     return values
+
+
+def _nothing_to_do(run: machine.Run, only: Collection[str]) -> str:
+    """Say that nothing begins, where a person has asked for some nodes and might wait for them."""
+    are = "is" if len(only) == 1 else "are"
+    return (
+        f"there is nothing to do: {', '.join(only)} {are} done and unchanged, "
+        f"and the run stays {run.status}"
+    )
 
 
 def _told(plan: Foreseen) -> list[str]:

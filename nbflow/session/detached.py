@@ -131,11 +131,12 @@ def _driven(run: "Run") -> int:
 
 def _answer_signals() -> None:
     def let_go(number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
         # Another one says nothing new.
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, _do_nothing)
-        raise KeyboardInterrupt
+        # There is no keyboard, whichever it was.
+        raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, let_go)

@@ -73,7 +73,12 @@ class History:
             Seconds since the epoch.
         """
         # No more is read if somebody runs a thousand of them: the newest tell most.
-        rows = [row for row in self._journal.rows() if row.flow == self._flow and row.id != without]
+        # Of a run whose row is damaged nothing is learned; `verify` tells of it.
+        rows = [
+            row
+            for row, problem in self._journal.listed()
+            if not problem and row.flow == self._flow and row.id != without
+        ]
         kept = self._read()
         known: dict[str, Learned] = {}
         records = 0

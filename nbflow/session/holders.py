@@ -1,19 +1,22 @@
-"""Who drives a run, and whether that process lives.
+"""Who drives a run, whether that process lives, and whether it still drives the run.
 
-A lease's holder is written ``host:pid:identity``. The identity says which process of that number
-is meant, in terms that no clock can change: the ticks from the machine's start to the process's,
-the boot, and the namespace in which the number counts. Only a process of this very boot and
-namespace can be looked at; of any other, nothing is known, and its lease has to run out.
+A lease's holder is written ``host:pid:identity``; `nbflow._processes` tells what the identity is
+made of. Of a process of another boot or namespace nothing is known, and its lease has to run out.
+
+A process may live on long after it has let go of a run: it is somebody's Jupyter kernel. That its
+lease ran out does not tell, since it could not give the lease back if the disk was full then, or
+the server away. What tells is its `Sign`.
 """
 
+import hashlib
 import logging
 import os
 import select
 import signal
 import socket
 from pathlib import Path
-from typing import NamedTuple
 
+from nbflow._processes import Process, named, told
 from nbflow.core.errors import RunHeld
 from nbflow.ports import RunRow
 
@@ -23,27 +26,29 @@ _log = logging.getLogger(__name__)
 _END_S = 10.0
 
 
-class _Process(NamedTuple):
-    """A process of this boot and namespace; another may have its number by now."""
+class Sign:
+    """Shows, while it is up, that this process is at work on a run.
 
-    pid: int
-    ticks: str
+    It is an open file in memory with a name of its own, which others see in ``/proc``. So it needs
+    no room on any disk, and it ends with the process; no program that is started from here has it.
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing is left of it, but perhaps its exit code that nobody has asked for."""
-        try:
-            state, ticks = _status(self.pid)
-        except FileNotFoundError:
-            # Where /proc hides other users' processes, the question is who answers a signal.
-            return not _exists(self.pid)
-        return state in {"Z", "X"} or ticks != self.ticks
+    Parameters
+    ----------
+    row
+        The run.
+    """
+
+    def __init__(self, row: RunRow) -> None:
+        self._file = os.fdopen(os.memfd_create(_sign_of(row)), "wb")
+
+    def take_down(self) -> None:
+        """Show it no more; a second call does nothing."""
+        self._file.close()
 
 
 def driver_name() -> str:
     """Return who this process is, as a lease's holder."""
-    pid = os.getpid()
-    return f"{socket.gethostname()}:{pid}:{_status(pid)[1]}-{_world()}"
+    return f"{socket.gethostname()}:{told()}"
 
 
 def is_driven(row: RunRow, now: float) -> bool:
@@ -57,12 +62,22 @@ def is_dead(holder: str) -> bool:
     return process is not None and process.has_ended
 
 
+def has_let_go(row: RunRow) -> bool:
+    """Whether who holds the run surely does nothing for it: it lives no more, or is this process.
+
+    Of another process that shows no sign, it is not sure: an older nbflow knows none.
+    """
+    if row.holder == driver_name():
+        return not _shows_sign(os.getpid(), row)
+    return is_dead(row.holder)
+
+
 def end_stale_driver(row: RunRow, now: float) -> bool:
-    """End the process that held a run until its lease ran out, if it is one of this machine.
+    """End the process that drives a run beyond its lease, if it is one of this machine.
 
     Such a process is stopped, or hangs. The epoch keeps it from writing, should it wake up; but
     it may hold the database's lock, and its attempts go on beside those of the next driver. What
-    it has started ends with it.
+    it has started ends with it. A process that shows no sign of the run does something else.
 
     Parameters
     ----------
@@ -91,14 +106,19 @@ def end_stale_driver(row: RunRow, now: float) -> bool:
     except ProcessLookupError:
         return False
     try:
-        if process.has_ended:
+        if process.has_ended or not _shows_sign(process.pid, row):
             return False
         signal.pidfd_send_signal(handle, signal.SIGKILL)
         ended = select.poll()
         ended.register(handle, select.POLLIN)
         if not ended.poll(_END_S * 1000):
             raise _unended(row, process.pid, f"does not end within {_END_S:g} s of SIGKILL")
+    except ProcessLookupError:
+        return False
     except PermissionError as error:
+        # What is left of a process that has just ended is the system's own.
+        if process.has_ended:
+            return False
         raise _unended(row, process.pid, "belongs to another user") from error
     finally:
         os.close(handle)
@@ -118,33 +138,33 @@ def _unended(row: RunRow, pid: int, why: str) -> RunHeld:
     )
 
 
-def _named(holder: str) -> _Process | None:
+def _named(holder: str) -> Process | None:
     """Return the process that `holder` names, if it is one that can be looked at from here."""
-    _, _, rest = holder.partition(":")
-    pid, _, identity = rest.partition(":")
-    ticks, _, world = identity.partition("-")
-    if not pid.isdecimal() or world != _world():
-        return None
-    return _Process(int(pid), ticks)
+    return named(holder.partition(":")[2])
 
 
-def _world() -> str:
-    """Return what tells this boot, and the space in which process numbers count, from others."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-    return f"{boot[:8]}-{Path('/proc/self/ns/pid').stat().st_ino}"
+def _sign_of(row: RunRow) -> str:
+    """Return the name of the file that is the run's sign.
+
+    The id alone may be that of a run in another home, which the same process drives; and names of
+    such files are short.
+    """
+    identity = f"{row.id} {row.created_at!r}"
+    return f"nbflow-run-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
 
 
-def _status(pid: int) -> tuple[str, str]:
-    """Return a process's state, and the ticks from the machine's start to its own."""
-    text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    # ``PID (COMMAND) STATE …``, where the command may hold anything. Start is the 22nd field.
-    fields = text.rpartition(")")[2].split()
-    return fields[0], fields[19]
-
-
-def _exists(pid: int) -> bool:
+def _shows_sign(pid: int, row: RunRow) -> bool:
+    """Whether process `pid` is at work on the run; `PermissionError` if it is another user's."""
+    wanted = f"/memfd:{_sign_of(row)} (deleted)"
     try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)
-    return True
+        links = list(Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:  # it has just ended
+        return False
+    return any(_leads_to(link, wanted) for link in links)
+
+
+def _leads_to(link: Path, wanted: str) -> bool:
+    try:
+        return str(link.readlink()) == wanted
+    except FileNotFoundError:  # closed since it was listed
+        return False

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from nbflow.artifacts import FileStore, TieredCache
 from nbflow.core.errors import JournalError, UnknownRun
 from nbflow.ports import ResultCache, RunRow
-from nbflow.session import home_file
-from nbflow.session.holders import driver_name, end_stale_driver, is_dead, is_driven
+from nbflow.session import home_file, tenants
+from nbflow.session.holders import is_driven
 
 if TYPE_CHECKING:
     from nbflow.journal import SqlJournal
@@ -28,9 +28,6 @@ __all__ = [
     "VARIABLE",
     "Home",
     "chosen",
-    "driver_name",
-    "end_stale_driver",
-    "is_dead",
     "is_driven",
     "is_home",
     "located",
@@ -69,8 +66,8 @@ class Home:
         Raises
         ------
         JournalError
-            If the folder cannot be made, lies on a network file system, holds something else,
-            or its ``home.toml`` is faulty.
+            If the folder cannot be made, lies on a network file system, holds something else, or
+            artifacts whose journal was lost, or if its ``home.toml`` is faulty.
         ArtifactError
             If its artifacts cannot be used.
         NewerSchema
@@ -101,6 +98,7 @@ class Home:
             places.journal,
             overflow=Overflow(put, get),
             allow_network=os.environ.get(ALLOW) == "1",
+            orphans=lambda place: _orphans(folder, places.artifacts, place),
         )
         try:
             store = FileStore.open(places.artifacts)
@@ -139,19 +137,31 @@ class Home:
         ------
         UnknownRun
             If no run or several fit.
+        JournalError
+            If its row is damaged.
         """
-        rows = self.journal.rows()
-        fitting = [row for row in rows if row.id == run] or [
-            row for row in rows if row.id.startswith(run)
+        row, problem = self._named(run)
+        if problem:
+            raise JournalError(problem)
+        return row
+
+    def run_id(self, run: str) -> str:
+        """Return the id of the run that `run` names like `run_row`, even if its row is damaged."""
+        return self._named(run)[0].id
+
+    def _named(self, run: str) -> tuple[RunRow, str]:
+        rows = self.journal.listed()
+        fitting = [each for each in rows if each[0].id == run] or [
+            each for each in rows if each[0].id.startswith(run)
         ]
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
-            names = ", ".join(row.id for row in fitting[-5:])
+            names = ", ".join(row.id for row, _ in fitting[-5:])
             raise UnknownRun(
                 f"{run!r} may be any of {len(fitting)} runs ({names}). Write more of it"
             )
-        latest = ", ".join(row.id for row in rows[-3:]) or "none yet"
+        latest = ", ".join(row.id for row, _ in rows[-3:]) or "none yet"
         raise UnknownRun(f"there is no run {run!r} in {self.folder}. The latest: {latest}")
 
     def runs_folder(self, run: str) -> Path:
@@ -193,5 +203,29 @@ def chosen(home: str | os.PathLike[str] | None, beside: Path, environ: Mapping[s
 
 
 def is_home(folder: Path) -> bool:
-    """Whether there is a home in `folder`."""
-    return any((folder / name).is_file() for name in (home_file.JOURNAL, home_file.NAME))
+    """Whether there is a home in `folder`, or what one without its journal has left."""
+    names = (home_file.JOURNAL, home_file.NAME)
+    return any((folder / name).is_file() for name in names) or _has_artifacts(
+        folder / home_file.ARTIFACTS
+    )
+
+
+def _orphans(folder: Path, artifacts: str | Path, journal: str) -> str:
+    """Return what the runs of `journal` have stored, in words for people; "" if they have nothing.
+
+    Artifacts in the home's own folder are its journal's. In a store elsewhere, other journals may
+    have theirs; there, a journal's own word for it counts.
+    """
+    if artifacts == folder / home_file.ARTIFACTS:
+        return str(artifacts) if _has_artifacts(folder / home_file.ARTIFACTS) else ""
+    if isinstance(artifacts, Path) and not artifacts.exists():
+        return ""
+    store = FileStore.open(artifacts)
+    if not tenants.is_settled(store, journal) or next(store.stored(), None) is None:
+        return ""
+    return store.ref.shown
+
+
+def _has_artifacts(folder: Path) -> bool:
+    """Whether a store in `folder` holds any, which is not opened for that, nor made."""
+    return any(path.is_file() for path in folder.glob("sha256/*/*"))

@@ -24,7 +24,10 @@ NAME = "home.toml"
 #: Name of the journal, unless the file says otherwise.
 JOURNAL = "journal.sqlite"
 
-_KEYS = {"journal": JOURNAL, "artifacts": "artifacts"}
+#: Name of the folder of the artifacts, unless the file says otherwise.
+ARTIFACTS = "artifacts"
+
+_KEYS = {"journal": JOURNAL, "artifacts": ARTIFACTS}
 
 #: A reference, with the signs around it between which a URL has its password.
 _REFERENCE = re.compile(r"(?P<colon>:)?\$\{(?P<what>[^}]*)\}(?P<at>(?=@))?")

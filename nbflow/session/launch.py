@@ -10,26 +10,27 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from nbflow import _logs
 from nbflow.cluster import DaskCluster
 from nbflow.cluster.connecting import Target
 from nbflow.core import machine
 from nbflow.core.attempts import Printed, Report
-from nbflow.core.errors import LostLease
 from nbflow.core.view import RunView
 from nbflow.definition.input_files import FileMemo, input_digest
-from nbflow.driver import Driver, Resumption, Surroundings
+from nbflow.driver import Driver, Surroundings
 from nbflow.driver.stimuli import CancelAsked, Stimulus, StopAsked
 from nbflow.ports import ClusterInfo
 from nbflow.session.change import Change
-from nbflow.session.home import Home, driver_name
+from nbflow.session.claiming import Claimed
+from nbflow.session.holders import driver_name
+from nbflow.session.home import Home
 from nbflow.session.logbook import FOLDER as LOGS
 from nbflow.session.logbook import LogBook
 from nbflow.session.observers import Observing
-from nbflow.session.observing import Observation
 from nbflow.session.resuming import seeds_of
 from nbflow.session.samples import FILE as SAMPLES
 from nbflow.session.samples import write_samples
@@ -37,17 +38,6 @@ from nbflow.session.telemetry import FILE, Publisher
 
 #: How often it is made sure that no change was missed, in seconds.
 _LOOK_S = 60.0
-
-
-class Claimed:
-    """A run that this process holds: its state, the fence it was claimed under, how it goes on."""
-
-    def __init__(self, run: machine.Run, epoch: int) -> None:
-        self.run = run
-        self.epoch = epoch
-        self.resumption = Resumption()
-        #: Who observes it.
-        self.observation = Observation()
 
 
 class Launch:
@@ -85,12 +75,15 @@ class Launch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._early: list[Stimulus] = []
         self._lock = threading.Lock()
-        self._run: machine.Run | None = None
-        self._epoch = 0
+        #: What `abort` cancels, while it goes on.
+        self._surveying: asyncio.Task[ClusterInfo] | None = None
+        self._held: Claimed | None = None
         self._files = FileMemo()
         self.change = Change()
         #: Resolves to the run's final state, or to the error that ended its driver.
         self.done: Future[machine.Run] = Future()
+        # Whoever gives up waiting for it in a loop cancels what he waits for, but not the run.
+        self.done.set_running_or_notify_cancel()
         self._thread = threading.Thread(target=self._main, name="nbflow-run", daemon=True)
         self._thread.start()
 
@@ -107,8 +100,7 @@ class Launch:
 
     def go(self, claimed: Claimed) -> None:
         """Drive this run."""
-        self._run = claimed.run
-        self._epoch = claimed.epoch
+        self._held = claimed
         self._claimed.set_result(claimed)
 
     def wait_begun(self) -> None:
@@ -119,7 +111,7 @@ class Launch:
         nbflow.core.errors.NbflowError
             What ended the driver before that.
         """
-        while self.view().run.epoch != self._epoch:
+        while self.view().is_taking_over:
             if self.done.done():
                 self.done.result()
             self.change.wait(_LOOK_S)
@@ -129,6 +121,10 @@ class Launch:
         for stage in (self._home, self._claimed):
             if not stage.done():
                 stage.set_result(None)
+        with self._lock:
+            # A cluster may have no worker for a minute: nobody wants to wait for one any more.
+            if self._surveying is not None:
+                self._surveying.get_loop().call_soon_threadsafe(self._surveying.cancel)
         self.join()
 
     def cancel(self, by: str) -> None:
@@ -145,16 +141,21 @@ class Launch:
         return not self._thread.is_alive()
 
     @property
-    def is_replaced(self) -> bool:
-        """Whether another driver has taken the run over: what is known here is the past."""
-        return self.done.done() and isinstance(self.done.exception(), LostLease)
+    def epoch(self) -> int:
+        """The fence under which the run is, or was, driven from here."""
+        assert self._held is not None, "the launch has no run yet"
+        return self._held.epoch
 
     def view(self) -> RunView:
         """Return the run as it stands."""
-        driver = self._driver
+        driver, held = self._driver, self._held
+        assert held is not None, "the launch has no run yet"
         if driver is None:
-            assert self._run is not None, "the launch has no run yet"
-            return RunView(self._run, driven=not self.done.done())
+            return RunView(
+                held.run,
+                driven=not self.done.done(),
+                is_taking_over=held.run.epoch != held.epoch,
+            )
         info, told = self._info.result(), driver.telemetry
         return RunView(
             driver.run,
@@ -165,6 +166,7 @@ class Launch:
             dashboard=info.dashboard,
             notes=told.notes,
             driven=not self.done.done(),
+            is_taking_over=driver.run.epoch != held.epoch,
         )
 
     def wait_changed(self, timeout_s: float) -> bool:
@@ -182,7 +184,8 @@ class Launch:
 
     def _main(self) -> None:
         try:
-            run = asyncio.run(self._drive())
+            with self._letting_go():
+                run = asyncio.run(self._drive())
         except BaseException as error:  # noqa: BLE001 - it is the waiting caller's to see
             if not self._info.done():
                 self._info.set_exception(error)
@@ -193,20 +196,49 @@ class Launch:
         finally:
             self.change.notify()
 
+    @contextmanager
+    def _letting_go(self) -> Iterator[None]:
+        """Let go of the run once nothing of it is at work here any more."""
+        try:
+            yield
+        except BaseException as error:
+            # Its driver has given the lease back, unless it could not, or had not come to be.
+            if (held := self._held) is not None:
+                held.give_back_after(error)
+            raise
+        finally:
+            if (held := self._held) is not None:
+                held.take_sign_down()
+
     async def _drive(self) -> machine.Run | None:
         early: list[Report] = []
         try:
             await self._cluster.start(lambda report: self._hear(report, early))
             home = await asyncio.wrap_future(self._home)
-            if home is None:
+            if home is None or not await self._surveyed(home):
                 return None
-            self._info.set_result(await self._cluster.survey(home.store.ref))
             claimed = await asyncio.wrap_future(self._claimed)
             if claimed is None:
                 return None
             return await self._drive_run(home, claimed, early)
         finally:
             await self._cluster.close()
+
+    async def _surveyed(self, home: Home) -> bool:
+        """Ask what the cluster can do; False if nobody wants to know that any more."""
+        surveying = asyncio.create_task(self._cluster.survey(home.store.ref))
+        with self._lock:
+            self._surveying = surveying
+            if self._claimed.done():  # aborted: a run is claimed once the survey has ended
+                surveying.cancel()
+        await asyncio.wait([surveying])
+        with self._lock:
+            self._surveying = None
+        if surveying.cancelled():
+            self._info.cancel()
+            return False
+        self._info.set_result(surveying.result())
+        return True
 
     async def _drive_run(self, home: Home, claimed: Claimed, early: list[Report]) -> machine.Run:
         """Drive the run, with all who look at it."""
@@ -257,6 +289,7 @@ class Launch:
                 traceparent=claimed.observation.traceparent,
             ),
             resumption=claimed.resumption,
+            left=claimed.left,
             clock=self._clock,
             rng=random.Random(),
             on_change=self.change.notify,

@@ -23,16 +23,21 @@ from nbflow.cluster import Embedded
 from nbflow.cluster.connecting import Target
 from nbflow.core import machine
 from nbflow.core.attempts import Printed
-from nbflow.core.errors import ClusterError, DefinitionError, OutputFolderError, Problem
+from nbflow.core.errors import (
+    ClusterError,
+    DefinitionError,
+    OutputFolderError,
+    Problem,
+)
 from nbflow.core.events import RunCreated
 from nbflow.core.spec import FlowSpec
 from nbflow.driver import Resumption
-from nbflow.driver.lease import LEASE_TTL_S
 from nbflow.ports import ClusterInfo
 from nbflow.session import tenants
+from nbflow.session.claiming import claimed, kept
 from nbflow.session.fitness import unfit_for
-from nbflow.session.home import Home, driver_name, end_stale_driver, is_dead
-from nbflow.session.launch import Claimed, Launch
+from nbflow.session.home import Home
+from nbflow.session.launch import Launch
 from nbflow.session.observing import observation
 
 if TYPE_CHECKING:
@@ -125,13 +130,15 @@ def launch(prepare: "Prepare", request: Request) -> tuple[Launch, Home, "Prepare
     """
     starting = Launch(request.target, listen=request.listen)
     try:
-        with created(prepare, request, starting.survey) as (home, prepared):
-            claimed = claim(home, request.run, time.time)
-            claimed.observation = observation(home, claimed.run, claimed.epoch, request.target)
+        with (
+            created(prepare, request, starting.survey) as (home, prepared),
+            claimed(home, request.run, time.time) as held,
+        ):
+            held.observation = observation(home, held.run, held.epoch, request.target)
     except BaseException:
         starting.abort()
         raise
-    starting.go(claimed)
+    starting.go(held)
     return starting, home, prepared
 
 
@@ -205,41 +212,6 @@ def _make_writable(folder: Path) -> None:
         ) from error
 
 
-def claim(
-    home: Home, run: str, clock: Callable[[], float], seen: machine.Run | None = None
-) -> Claimed:
-    """Take the run's lease and read its state; of what it was when it was `seen`, only what is new.
-
-    A lease whose driver was a process of this machine that has ended is taken over at once. One
-    that has run out, while its process still breathes, is taken over once that has been ended.
-
-    Raises
-    ------
-    RunHeld
-        While a live driver holds the run.
-    """
-    row = home.journal.row(run)
-    if row.holder and is_dead(row.holder):
-        home.journal.release(run, row.epoch)
-    else:
-        end_stale_driver(row, clock())
-    epoch = home.journal.claim(run, driver_name(), now=clock(), ttl_s=LEASE_TTL_S)
-    try:
-        state = _latest(home, run, seen)
-    except BaseException:
-        home.journal.release(run, epoch)
-        raise
-    return Claimed(state, epoch)
-
-
-def _latest(home: Home, run: str, seen: machine.Run | None) -> machine.Run:
-    """Return the state of a run that is held."""
-    # What stands in a journal never changes, but a run may be removed, and its id used again.
-    if seen is None or (seen.id, seen.created_at) != (run, home.journal.row(run).created_at):
-        return machine.replay(home.journal.read(run))
-    return machine.continued(seen, home.journal.read(run, seen.seq))
-
-
 def resume(
     home: Home,
     run: str,
@@ -268,23 +240,21 @@ def resume(
     nbflow.core.errors.NbflowError
         If the cluster cannot be used, or not for this flow.
     """
-    claimed = claim(home, run, time.time, seen)
-    claimed.resumption = resumption or Resumption()
-    change = claimed.resumption.change
-    spec = claimed.run.graph.spec if change is None else change.flow
-    try:
+    with claimed(home, run, time.time, seen) as held:
+        held.resumption = resumption or Resumption()
+        change = held.resumption.change
+        spec = held.run.graph.spec if change is None else change.flow
         target = target_of(cluster, workers, Counter(node.kind for node in spec.nodes))
         starting = Launch(target)
         try:
-            require_fit(spec, starting.survey(home), embedded=isinstance(target, Embedded))
-            claimed.observation = observation(home, claimed.run, claimed.epoch, target)
+            with kept(home, held, time.time):
+                info = starting.survey(home)
+            require_fit(spec, info, embedded=isinstance(target, Embedded))
+            held.observation = observation(home, held.run, held.epoch, target)
         except BaseException:
             starting.abort()
             raise
-    except BaseException:
-        home.journal.release(run, claimed.epoch)
-        raise
-    starting.go(claimed)
+    starting.go(held)
     return starting
 
 

@@ -4,12 +4,14 @@ Nothing here changes a run. What a look takes more than the journal for (a diagn
 printed, a report) has a module of its own each, which is imported when it is asked for.
 """
 
+import logging
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbflow.core.errors import NbflowError
 from nbflow.core.events import Record
 from nbflow.core.findings import Diagnosis
 from nbflow.core.reuse import CacheStatistics, cache_statistics
@@ -26,6 +28,8 @@ from nbflow.session.sources import Followed, Source
 if TYPE_CHECKING:
     from nbflow.session.diagnosing import Expectations
     from nbflow.session.logbook import LogLine
+
+_log = logging.getLogger(__name__)
 
 
 class SeenRun:
@@ -53,10 +57,11 @@ class SeenRun:
         return f"<run {self.id}: {self.status}; {counts}>"
 
     def __getitem__(self, node: str) -> NodeHandle:
-        known = self.view().run.graph.nodes
+        source = self._source
+        known = source.view().run.graph.nodes
         if node not in known:
             raise KeyError(f"run {self.id} has no node {node!r}; it has {', '.join(known)}")
-        return NodeHandle(node, self._source, self._home.journal, self._home.store)
+        return NodeHandle(node, source, self._home.journal, self._home.store)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.view().run.graph.nodes)
@@ -157,9 +162,22 @@ class SeenRun:
 
     @property
     def _source(self) -> Source:
-        if self._launch is not None and not self._launch.is_replaced:
-            return self._launch
+        launch = self._launch
+        if launch is not None and not self._is_past(launch):
+            return launch
         if self._followed is None:
             told = self._home.runs_folder(self.id) / telemetry.FILE
             self._followed = Followed(self._home.journal, self.id, time.time, told)
         return self._followed
+
+    def _is_past(self, launch: Launch) -> bool:
+        """Whether somebody else has held the run since `launch` let go of it."""
+        if not launch.done.done():
+            return False
+        try:
+            return self._home.journal.row(self.id).epoch != launch.epoch
+        except NbflowError as error:
+            # The handle was closed, or the run removed, or the driver has ended for this very
+            # reason: what it knew last is what there is to show.
+            _log.debug("run %s is shown as its driver left it: %s", self.id, error)
+            return False

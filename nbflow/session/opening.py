@@ -65,12 +65,14 @@ def runs(*, home: str | os.PathLike[str] | None = None) -> list[RunSummary]:
         return []
     opened = Home.find(home, Path.cwd())
     try:
-        return [_summary(opened, row) for row in opened.journal.rows()]
+        return [_summary(opened, row, problem) for row, problem in opened.journal.listed()]
     finally:
         opened.close()
 
 
-def _summary(home: Home, row: RunRow) -> RunSummary:
+def _summary(home: Home, row: RunRow, problem: str) -> RunSummary:
+    if problem:
+        return RunSummary(row.id, row.flow, None, row.created_at, None, {}, problem)
     try:
         state = machine.replay(home.journal.read(row.id))
     except (JournalError, machine.IllegalTransition) as error:

@@ -19,6 +19,7 @@ from nbflow.core.events import (
     NodeCached,
     Record,
 )
+from nbflow.core.run import Run
 from nbflow.core.spec import Code, NodeSpec
 from nbflow.core.values import Artifact, Inline
 
@@ -52,6 +53,12 @@ def live_references(records: Iterable[Record]) -> Iterator[Reference]:
         yield from found
     for pending in checkpoints.values():
         yield from pending
+
+
+def digests_of(run: Run) -> set[str]:
+    """Return the artifacts that a run needs as it stands: not those of results that it had once."""
+    values = (run.graph.spec, run.params, *run.nodes.values())
+    return {digest for value in values for digest, *_ in _walk(value, None, ())}
 
 
 def references_in(record: Record) -> Iterator[Reference]:

@@ -13,12 +13,17 @@ def replace_file(path: Path, data: bytes) -> None:
     Raises
     ------
     OSError
-        If it cannot be written; then what was there before still is, and nothing besides.
+        If it cannot be written, with the name of `path`; then what was there before still is, and
+        nothing besides.
     """
     # Each process writes a file of its own, so that none renames what another has half written.
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         new.write_bytes(data)
         new.replace(path)
+    except OSError as error:
+        # What a full disk refuses has no name, and the new file's would mean nothing to anybody.
+        error.filename, error.filename2 = str(path), None
+        raise
     finally:
         new.unlink(missing_ok=True)

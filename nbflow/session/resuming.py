@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from nbflow.core import events as ev
 from nbflow.core import machine
-from nbflow.core.errors import DefinitionError, Problem, UnknownRun
+from nbflow.core.errors import ArtifactError, DefinitionError, JournalError, Problem, UnknownRun
 from nbflow.core.results import Result, result_of
-from nbflow.core.resuming import Wish, plan
+from nbflow.core.resuming import Wish, plan, with_stages
 from nbflow.core.states import IN_FLIGHT, RUN_ENDED, Reason, RunStatus
 from nbflow.driver import Resumption
 from nbflow.ports import Journal
@@ -28,7 +28,7 @@ class Foreseen:
     changes
         What has changed about the flow, a sentence each.
     resets
-        Nodes that had ended and begin anew, with the reason.
+        Nodes that begin anew, with the reason.
     nothing
         Whether there is nothing to do at all.
     """
@@ -63,18 +63,25 @@ def foreseen(run: machine.Run, resumption: Resumption, files: Mapping[str, str])
     return Foreseen(
         changes=() if resumption.change is None else resumption.change.changes,
         resets=resets,
-        nothing=before.status is RunStatus.SUCCEEDED and not steps and run.open == 0,
+        nothing=not steps and _has_its_end(before, run),
     )
 
 
 def seeds_of(journal: Journal, run: str) -> dict[str, Result]:
-    """Return the results of `run`, by what they were made of; none if it is gone, or ``""``."""
+    """Return the results of `run`, by what they were made of.
+
+    There are none if it is ``""``, is gone, or cannot be read any more: they only spare work.
+    """
     if not run:
         return {}
     try:
         source = machine.replay(journal.read(run))
-    except UnknownRun:
-        _log.warning("run %s, from which this one was forked, is gone: nothing is taken", run)
+    except (ArtifactError, JournalError, UnknownRun, machine.IllegalTransition) as error:
+        _log.warning(
+            "run %s, from which this one was forked, cannot be read: nothing is taken (%s)",
+            run,
+            error,
+        )
         return {}
     results = (result_of(source, name) for name in source.graph.nodes)
     return {result.key: result for result in results if result is not None}
@@ -96,18 +103,42 @@ def _rehearsed(run: machine.Run, resumption: Resumption) -> machine.Run:
     return run
 
 
+def _has_its_end(before: machine.Run, run: machine.Run) -> bool:
+    """Whether a run in which no node begins anew has ended as it would end once more.
+
+    One that was cancelled, or has failed, stays so while `Wish.only` leaves out what was not done:
+    to open it again would only write another end over the one that somebody knows.
+    """
+    if run.open:
+        return False
+    if before.status is RunStatus.SUCCEEDED:
+        return True
+    return before.status in RUN_ENDED and run.failed > 0
+
+
 def _check(run: machine.Run, wish: Wish) -> None:
+    """Refuse a wish that cannot be granted.
+
+    A notebook that runs as stages brings them along; they need no name of their own.
+    """
+    only = with_stages(run, wish).only
     problems = [
         Problem(run.id, f"the run has no node {name!r}", f"It has: {', '.join(run.graph.nodes)}")
         for name in (*wish.begin_at, *wish.only)
         if name not in run.nodes
     ]
-    for name in wish.only if not problems else ():
+    for name in only if not problems else ():
         for source in run.graph.upstream[name]:
             node = run.nodes[source]
-            if source not in wish.only and not machine.lets_pass(run, source, name, node):
+            if source not in only and not machine.lets_pass(run, source, name, node):
                 what = f"cannot run alone: it needs {source}, which is {node.state}"
                 fix = f"Name {source} too, or resume without --only"
                 problems.append(Problem(run.id, what, fix, node=name))
+    if not problems and only:
+        what = f"--from cannot run it, since --only leaves it out ({', '.join(wish.only)})"
+        fix = "Name it by --only too, or leave out --from or --only"
+        problems += [
+            Problem(run.id, what, fix, node=name) for name in wish.begin_at if name not in only
+        ]
     if problems:
         raise DefinitionError(problems)

@@ -9,18 +9,20 @@ import asyncio
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from nbflow.cluster.connecting import Target
-from nbflow.core.decisions import Decision
-from nbflow.core.errors import NbflowError, RunHeld
+from nbflow.core.decisions import ONLY_OF_SUCCESS, Decision
+from nbflow.core.errors import LostLease, NbflowError, RunHeld
 from nbflow.core.resuming import Wish
 from nbflow.core.states import RUN_ENDED, RunStatus
 from nbflow.definition.builder import FlowBuilder
-from nbflow.driver.cancelling import cancel_without_driver
+from nbflow.driver.undriven import cancel_without_driver
 from nbflow.session import detaching, launching, watching
+from nbflow.session.claiming import briefly_claimed
 from nbflow.session.continuing import (
     Again,
     ForkRequest,
@@ -70,14 +72,23 @@ class Run(SeenRun):
         ------
         TimeoutError
             If the time passed first.
+        nbflow.core.errors.LostLease
+            If another driver has taken it over; the handle follows that one from here on.
         nbflow.core.errors.NbflowError
             If the driver could not go on (the journal cannot be written, say).
         """
-        if self._launch is not None:
-            self._launch.done.result(timeout)
-            self._launch.join()
-            return self.status
         deadline = None if timeout is None else time.monotonic() + timeout
+        launch = self._launch
+        if launch is not None:
+            error = launch.done.exception(timeout)
+            launch.join()
+            if isinstance(error, LostLease):
+                # Told once. From here on, the handle follows the driver that has the run.
+                self._launch = None
+                raise error
+            if not self._is_past(launch):
+                launch.done.result()
+                return self.status
         # A run that has ended and is driven is about to be let go, or has just been resumed.
         while self.view().driven:
             left_s = 60.0 if deadline is None else deadline - time.monotonic()
@@ -92,7 +103,8 @@ class Run(SeenRun):
     async def _awaited(self) -> "Run":
         """Wait like `wait`, in a running event loop."""
         if self._launch is not None:
-            await asyncio.wrap_future(self._launch.done)
+            # How it ended is for `wait` to tell.
+            await asyncio.gather(asyncio.wrap_future(self._launch.done), return_exceptions=True)
         await asyncio.to_thread(self.wait)
         return self
 
@@ -106,15 +118,15 @@ class Run(SeenRun):
         elif view.driven:
             self._home.journal.signal(self.id, "cancel", by, at=time.time())
         else:
-            claimed = launching.claim(self._home, self.id, time.time)
-            cancel_without_driver(
-                claimed.run,
-                claimed.epoch,
-                self._home.journal,
-                self._home.store,
-                by=by,
-                clock=time.time,
-            )
+            with briefly_claimed(self._home, self.id) as held:
+                cancel_without_driver(
+                    held.run,
+                    held.epoch,
+                    self._home.journal,
+                    self._home.store,
+                    by=by,
+                    clock=time.time,
+                )
 
     def interrupt(self, why: str = "interrupted") -> None:
         """Let go of the run: stop what runs here, so that anyone may resume it.
@@ -224,8 +236,11 @@ class Run(SeenRun):
         Raises
         ------
         nbflow.core.errors.NbflowError
-            If there is nothing to decide, or outputs that others receive are missing.
+            If there is nothing to decide, or outputs that others receive are missing, or some are
+            given that no success has brought.
         """
+        if outputs and verdict != "succeeded":
+            raise NbflowError(f"run {self.id}: {ONLY_OF_SUCCESS}")
         values = stored_values(self._home.store, outputs or {})
         decide(self._home, self.view(), Decision(node, verdict, _somebody(), values))
 
@@ -340,11 +355,13 @@ class AtExit:
     """Lets go of a run in good order when the interpreter ends before the run does.
 
     Ordinary `atexit` functions come too late: by then the executors that the driver writes
-    with have been shut down. The hook that they themselves use comes before.
+    with have been shut down. The hook that they themselves use comes before. It keeps what it
+    has for as long as the process lives, and so this only refers to a run, which until its end
+    is kept by its thread.
     """
 
     def __init__(self, launch: Launch) -> None:
-        self._launch = launch
+        self._launch = weakref.ref(launch)
         register: Callable[[Callable[[], None]], None] | None = getattr(
             threading, "_register_atexit", None
         )
@@ -353,6 +370,7 @@ class AtExit:
 
     def __call__(self) -> None:
         """Stop the run and wait until its processes are gone."""
-        if not self._launch.done.done():
-            self._launch.stop("the process that drove it has ended")
-            self._launch.join()
+        launch = self._launch()
+        if launch is not None and not launch.done.done():
+            launch.stop("the process that drove it has ended")
+            launch.join()

@@ -82,6 +82,7 @@ class Followed:
                 dashboard=told.dashboard,
                 notes=told.notes,
                 driven=driven,
+                is_taking_over=row.epoch > self._run.epoch,
             )
 
     def wait_changed(self, timeout_s: float) -> bool:

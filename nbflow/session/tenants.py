@@ -16,8 +16,13 @@ _PREFIX = "journals"
 def settle(store: ArtifactStore, journal: str) -> None:
     """Say that `journal` (where it is, without a password) uses the store, durably."""
     name = _name(journal)
-    if store.get_entry(name) is None:
+    if not is_settled(store, journal):
         store.put_entry(name, _told(journal).encode())
+
+
+def is_settled(store: ArtifactStore, journal: str) -> bool:
+    """Whether `journal` has said that it uses the store."""
+    return store.get_entry(_name(journal)) is not None
 
 
 def others(store: TendedStore, journal: str) -> list[str]:

@@ -17,10 +17,14 @@ from nbflow.core.errors import (
     RunInterrupted,
 )
 from nbflow.core.findings import Diagnosis
+from nbflow.core.run import Run, spoils
 from nbflow.core.states import NodeState, RunStatus
 from nbflow.core.view import RunView
 from nbflow.panels.terminal import progress_display
 from nbflow.session.home import located
+
+#: Most nodes that an error names.
+_SHOWN = 10
 
 _log = logging.getLogger(__name__)
 
@@ -114,9 +118,25 @@ def home_option(home: Path) -> str:
     return f" --home {shlex.quote(str(home))}"
 
 
+def left_undone(run: Run) -> str:
+    """Say what keeps `run` from being a success although no node has failed; else nothing.
+
+    A resume that was to run only some nodes ends so.
+    """
+    names = [name for name in run.graph.nodes if spoils(run, name, run[name])]
+    if not names or any(run[name].state is NodeState.FAILED for name in names):
+        return ""
+    shown = ", ".join(names[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"no node failed, but there is still to run: {shown}{more}"
+
+
 def _told_failed(run: Waited) -> str:
     failures = run.failures()
-    lines = [f"  {name}: {message}" for name, message in list(failures.items())[:10]]
+    if not failures:
+        undone = left_undone(run.view().run)
+        return f"run {run.id} is not complete: {undone}\n{how_to_resume(run)}"
+    lines = [f"  {name}: {message}" for name, message in list(failures.items())[:_SHOWN]]
     if len(failures) > len(lines):
         lines.append(f"  … and {len(failures) - len(lines)} more")
     count = len(failures)
@@ -135,7 +155,8 @@ def _wait(run: Waited) -> None:
         run.wait()
     except KeyboardInterrupt as stop:
         if run.driven_here:
-            run.interrupt("interrupted from the keyboard")
+            # Whoever turns another signal into this exception says so in it.
+            run.interrupt(str(stop) or "interrupted from the keyboard")
             run.wait()
         elif run.view().driven:
             stop.add_note(

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from nbflow.core.attempts import AttemptTask, Ended, Lost, Outcome, Report, Started, StoreRef
 from nbflow.core.ids import AttemptId
-from nbflow.core.states import Reason
+from nbflow.core.states import LossKind, Reason
 from nbflow.core.values import Inline, Value
 from nbflow.ports import ClusterInfo
 
@@ -69,16 +69,21 @@ class FakeCluster:
             self._running[task.id] = asyncio.create_task(self._perform(task))
 
     async def cancel(self, attempts: Sequence[AttemptId]) -> None:
-        """Cancel the attempts' coroutines; each ends as ``stopped``."""
+        """Cancel the attempts' coroutines, once; each ends as ``stopped``."""
         for attempt in attempts:
             running = self._running.get(attempt)
-            if running is not None:
+            if running is not None and not running.cancelling():
                 running.cancel()
 
-    def lose(self, attempt: AttemptId, message: str = "worker fake was lost") -> None:
+    def lose(
+        self,
+        attempt: AttemptId,
+        message: str = "worker fake was lost",
+        kind: LossKind = "worker_lost",
+    ) -> None:
         """Let the attempt vanish, as when its worker is killed."""
         self._running.pop(attempt).cancel()
-        self._report(Lost(attempt, message))
+        self._report(Lost(attempt, message, kind))
 
     async def close(self) -> None:
         """Cancel whatever still runs."""

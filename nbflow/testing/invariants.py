@@ -92,6 +92,10 @@ def _broken_of_progress(_run: Run, _name: str, node: NodeRun) -> Iterator[str]:
         yield "due_at must be set while backing off, and only then"
     if node.state in ENDED and node.ended_at is None:
         yield "an ended node must say when it ended"
+    if node.forced and (node.has_result or node.earlier is not None):
+        yield "what somebody wants to see run must have nothing that stands for its attempt"
+    if node.may_repeat and node.has_result:
+        yield "what has a result must not be allowed to repeat"
 
 
 def _broken_in_flight(_run: Run, _name: str, node: NodeRun) -> Iterator[str]:

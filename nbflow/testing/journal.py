@@ -113,6 +113,10 @@ class MemoryJournal(Journal):
             self._check_open()
             return sorted(self._home.rows.values(), key=lambda row: (row.created_at, row.id))
 
+    def listed(self) -> list[tuple[RunRow, str]]:
+        """Return all runs, oldest first; none of them is damaged."""
+        return [(row, "") for row in self.rows()]
+
     def references(self, run: str) -> Iterator[str]:
         """Yield nothing: large events lie in memory like all others."""
         with self._home.lock:

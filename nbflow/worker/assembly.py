@@ -24,7 +24,8 @@ from nbflow.notebooks.outputs import Collected
 from nbflow.notebooks.reading import KernelChoice, read_notebook
 from nbflow.notebooks.stages.assembling import Part, assemble, part_of
 from nbflow.notebooks.stages.cutting import by_place, note_places, replaced_place
-from nbflow.worker.notebook import Bench, NotebookAttempt, unkept
+from nbflow.worker.failing import unkept
+from nbflow.worker.notebook import Bench, NotebookAttempt
 from nbflow.worker.undoing import undo
 
 

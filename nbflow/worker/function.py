@@ -223,7 +223,8 @@ class _FunctionAttempt:
             # On a full disk, no log is better than no reason.
             with suppress(ArtifactError):
                 fields["log"] = self._store.put(text.encode(errors="replace"), "text")
-        return with_receipt(self.outcome(status, **fields), self._store)
+        outcome = self.outcome(status, **fields)
+        return with_receipt(outcome, self._store, careful=self._task.careful)
 
 
 def _with_notes(error: BaseException) -> str:

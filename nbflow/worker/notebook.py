@@ -7,7 +7,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,7 @@ import msgspec
 from nbformat import NotebookNode
 
 from nbflow.core.attempts import AttemptTask, Outcome, Progress
-from nbflow.core.errors import NbflowError
-from nbflow.core.events import ErrorInfo
 from nbflow.core.spec import NotebookCode
-from nbflow.core.states import FailureKind, Reason
 from nbflow.core.values import Value
 from nbflow.kernels import (
     EvaluationFailed,
@@ -29,9 +26,10 @@ from nbflow.kernels import (
     UnusableKernel,
     WarmPool,
 )
+from nbflow.notebooks.authors import Author, Authorship
 from nbflow.notebooks.cells import CellOptions
 from nbflow.notebooks.checkpoints import Earlier, Unresumable, take_over
-from nbflow.notebooks.errors import InvalidInput, OutputProblem
+from nbflow.notebooks.errors import InvalidInput
 from nbflow.notebooks.execution import CellProgress, Execution, Failure
 from nbflow.notebooks.guard import Bounds, Guard, StopRequest
 from nbflow.notebooks.metadata import MARKERS, Metadata, mark_error, prepare
@@ -45,10 +43,12 @@ from nbflow.notebooks.parameters import (
 )
 from nbflow.notebooks.reading import KernelChoice, choose_kernel, read_notebook
 from nbflow.notebooks.saving import NotebookFile, choose_place
+from nbflow.notebooks.splicing import SplicedFile
 from nbflow.notebooks.writing import write_file
 from nbflow.ports import ArtifactStore
 from nbflow.worker.checkpoints import Checkpointing
 from nbflow.worker.cores import OwnCores
+from nbflow.worker.failing import refused, unkept, unprinted
 from nbflow.worker.printing import Printing
 from nbflow.worker.probing.attending import Attendance
 from nbflow.worker.probing.prober import Prober
@@ -140,7 +140,7 @@ class NotebookAttempt:
             bench.printing.close()
             bench.metadata.note_usage(self._attendance.sum())
             bench.metadata.notebook_complete()
-            failure = self._marked(notebook, failure) or _unprinted(bench.printing.problem)
+            failure = self._marked(notebook, failure) or unprinted(bench.printing.problem)
             # Marks move all cells behind them.
             bench.file.changed(0)
             await bench.file.save()
@@ -150,10 +150,7 @@ class NotebookAttempt:
         return await asyncio.to_thread(self._stored, notebook, failure, collected, folder)
 
     def _laid_out(self, notebook: NotebookNode, choice: KernelChoice, folder: Path) -> Bench:
-        file = NotebookFile(notebook, choose_place(self._task.notebook_path, folder / "run.ipynb"))
-        metadata = Metadata(
-            notebook, clock=self._clock, changed=file.changed, important=file.important
-        )
+        file, metadata = self._shown(notebook, folder)
         listen = self._report if self._task.heard else None
         printing = Printing(self._task.id, self._code.papermill, listen, clock=self._clock)
         checkpoints = Checkpointing(
@@ -167,6 +164,18 @@ class NotebookAttempt:
             clock=self._clock,
         )
         return Bench(notebook, choice, folder, file, metadata, printing, checkpoints)
+
+    def _shown(self, notebook: NotebookNode, folder: Path) -> tuple[NotebookFile, Metadata]:
+        author = Author.of(self._task.id, self._started_at)
+        place = choose_place(self._task.notebook_path, folder / "run.ipynb")
+        file = NotebookFile(notebook, SplicedFile(place, Authorship(author)))
+        return file, Metadata(
+            notebook,
+            clock=self._clock,
+            changed=file.changed,
+            important=file.important,
+            author=author,
+        )
 
     def _prepared(self) -> tuple[NotebookNode, KernelChoice]:
         """Return the notebook as it is to be run, and its kernel. Blocks."""
@@ -395,8 +404,7 @@ class NotebookAttempt:
         """Let the notebook's file, too, say that no cell has run: an older one would mislead."""
         read = read_notebook(self._store.get(self._code.digest), self._code.path)
         notebook = self._with_paths(read)
-        file = NotebookFile(notebook, choose_place(self._task.notebook_path, folder / "run.ipynb"))
-        metadata = Metadata(notebook, clock=self._clock, changed=file.changed)
+        file, metadata = self._shown(notebook, folder)
         try:
             metadata.notebook_start()
             notebook.metadata.papermill["exception"] = True
@@ -405,20 +413,3 @@ class NotebookAttempt:
         finally:
             await file.close()
         return await asyncio.to_thread(self._stored, notebook, failure, Collected({}), folder)
-
-
-def refused(kind: FailureKind, error: NbflowError) -> Failure:
-    """Return the failure of what cannot begin."""
-    return Failure(Reason(kind, str(error)), ErrorInfo(type(error).__name__, str(error)))
-
-
-def _unprinted(problem: str) -> Failure | None:
-    return Failure(Reason("error", problem), ErrorInfo("OSError", problem)) if problem else None
-
-
-def unkept(problems: Sequence[OutputProblem]) -> Failure | None:
-    """Return the failure to which outputs lead that cannot be kept; None if all can."""
-    if not problems:
-        return None
-    message = "; ".join(str(problem) for problem in problems)
-    return Failure(Reason("error", message), ErrorInfo(problems[0].kind, message))

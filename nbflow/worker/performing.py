@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from nbflow.core.attempts import AttemptTask, Outcome
+from nbflow.core.attempts import AttemptTask, Outcome, stopped_unbegun
 from nbflow.core.events import ErrorInfo
 from nbflow.core.spec import FunctionCode, NotebookCode
 from nbflow.core.states import Reason
@@ -141,7 +141,12 @@ async def _notebook(
     clock: Callable[[], float],
     facilities: Facilities,
 ) -> Outcome:
-    await asyncio.to_thread(load_notebooks)
+    try:
+        await asyncio.to_thread(load_notebooks)
+    except asyncio.CancelledError:
+        # What is being loaded serves the next one; of this notebook, nothing has begun.
+        _swallow_cancellation()
+        return stopped_unbegun(task.id, clock())
     # Lazy: a worker that only runs functions need not load papermill, nbclient and nbformat.
     from nbflow.notebooks.guard import StopRequest
     from nbflow.worker.assembly import AssemblyAttempt
@@ -171,9 +176,7 @@ async def _notebook(
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        current = asyncio.current_task()
-        assert current is not None
-        current.uncancel()
+        _swallow_cancellation()
         stop.ask()
     try:
         return await asyncio.shield(work)
@@ -181,3 +184,9 @@ async def _notebook(
         stop.insist()
         await asyncio.wait({work})
         raise
+
+
+def _swallow_cancellation() -> None:
+    current = asyncio.current_task()
+    assert current is not None
+    current.uncancel()

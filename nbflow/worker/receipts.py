@@ -12,16 +12,22 @@ from nbflow.ports import ArtifactStore
 _encoder = msgspec.json.Encoder()
 
 
-def with_receipt(outcome: Outcome, store: ArtifactStore) -> Outcome:
-    """Leave a receipt for `outcome` if it has cost anything worth finding again, and return it.
+#: What takes longer is worth a receipt whatever it brings: that costs a few milliseconds.
+_WORTH_S = 1.0
 
-    An outcome without any artifact is as quickly made again as found. Blocks, and comes
-    last: all artifacts that the outcome names must be durable by now.
+
+def with_receipt(outcome: Outcome, store: ArtifactStore, *, careful: bool = False) -> Outcome:
+    """Leave a receipt for `outcome` if it is worth finding again, and return it.
+
+    A quick one without any artifact is as quickly made again as found, unless its node is
+    `careful`: then it would be in doubt. Blocks, and comes last: all artifacts that the outcome
+    names must be durable by now.
 
     On a full disk, there may be room for them and none for the receipt. That must not turn a
     success into a failure: only if the driver dies now, too, is the attempt made again.
     """
-    if _has_artifacts(outcome):
+    took_s = outcome.ended_at - outcome.started_at
+    if careful or took_s > _WORTH_S or _has_artifacts(outcome):
         with suppress(ArtifactError):
             store.put_receipt(outcome.id, _encoder.encode(outcome))
     return outcome

@@ -79,10 +79,15 @@ class StageAttempt(NotebookAttempt):
         self, start: KernelStart, bench: Bench, earlier: Earlier | None
     ) -> tuple[Failure | None, Collected] | None:
         assert earlier is None, "stages have no checkpoints"
+        # Before there is a kernel that would have to be ended. They may be gigabytes, which are
+        # fetched and hashed: the worker's loop has other kernels to attend to.
+        files = await asyncio.to_thread(self._given_files)
+        self._folder = bench.folder / "stage"
+        self._folder.mkdir()
         kernel = await self._kernel(start, bench)
         if isinstance(kernel, Failure):
             return kernel, Collected({})
-        stage = await self._watched(kernel, bench)
+        stage = self._watched(kernel, bench, files)
         run = Execution(
             bench.notebook,
             kernel,
@@ -115,13 +120,13 @@ class StageAttempt(NotebookAttempt):
             bench.notebook, bench.folder / "outputs", self._secrets.mask
         )
 
-    async def _watched(self, kernel: Kernel, bench: Bench) -> StageKernel:
-        self._folder = folder = bench.folder / "stage"
-        folder.mkdir()
-        files = {name: self._store.path(value.digest) for name, value in self._given.items()}
+    def _given_files(self) -> dict[str, Path]:
+        return {name: self._store.path(value.digest) for name, value in self._given.items()}
+
+    def _watched(self, kernel: Kernel, bench: Bench, files: dict[str, Path]) -> StageKernel:
         return StageKernel(
             kernel,
-            folder,
+            self._folder,
             self._spec,
             given=files,
             wanted=[name for name in self._task.outputs if not name.startswith(VALUE)],

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from nbflow.core import events as ev
+from nbflow.core.errors import NbflowError
 from nbflow.session import attach
 
 FLOW = """\
@@ -84,10 +85,13 @@ def test_a_changed_flow_is_told_resumed_decided_about_and_forked(nbflow, folder,
     for words, told in [
         (("total", "--as", "failed"), "'total' is succeeded, not in doubt"),
         (("nobody", "--as", "retry"), "has no node 'nobody'"),
+        (("mail", "--as", "failed", "--output", "z", "3"), "it belongs to --as succeeded"),
     ]:
         result = nbflow("resolve", "kept", *words)
         assert result.code == 2
         assert told in " ".join(result.err.split())
+    with pytest.raises(NbflowError, match="outputs belong to a node that succeeded"):
+        kept.resolve("mail", "retry", outputs={"z": 3})
     assert seq(kept) == before
 
     # A decision, with which the run is complete: nothing is left to resume.
@@ -123,6 +127,12 @@ def test_wishes(nbflow, kept) -> None:
         assert result.code == 2
         assert told in result.err
         assert "It has: " in result.err
+    result = nbflow("resume", "kept", "--from", "load", "--only", "total")
+    assert result.code == 2
+    assert "node 'load': --from cannot run it, since --only leaves it out (total)" in result.err
+    result = nbflow("resume", "kept", "-q", "--only", "total")
+    assert result.code == 0
+    assert "warning: there is nothing to do: total is done and unchanged" in result.err
     assert seq(kept) == before
 
     assert nbflow("resume", "kept", "-q", "--workers", "1", "--from", "load").code == 0

@@ -7,8 +7,11 @@ import time
 import pytest
 from stored_runs import DAY_S, StoredRun, whole_run
 
+from nbflow.artifacts.cache import entry_name
 from nbflow.artifacts.digests import blob_name
-from nbflow.session.home import Home, driver_name
+from nbflow.core import events as ev
+from nbflow.session.holders import driver_name
+from nbflow.session.home import Home
 
 
 @pytest.fixture
@@ -107,10 +110,39 @@ def test_verify_says_where_damage_is_and_what_helps(nbflow, home):
     assert nbflow("verify", "sales-1").code == 0
     assert nbflow("verify", "sales-9").code == 2
 
+    home.store.put_entry(entry_name("ab" * 32), b"{")
+    *_, entry, fix, verdict = nbflow("verify").out.splitlines()
+    assert entry.startswith("entry of the cache cache/ab/abab")
+    assert "counts as a miss" in fix
+    assert verdict.endswith(", and 1 result in the cache looked at")
+
     document = json.loads(nbflow("verify", "sales-2", "--json").out)
     assert not document["whole"]
     (finding,) = document["findings"]
     assert (finding["run_id"], finding["node"], finding["seq"]) == ("sales-2", "train", 8)
+
+
+def test_what_only_the_past_of_a_run_names_is_a_remark(nbflow, home):
+    run = StoredRun(home, "sales-1")
+    old = run.succeed("load", {"rows": b"random 1"})["rows"]
+    new = home.store.put(b"random 2", "pickle")
+    run.do(
+        ev.NodeReset("load", "somebody wants it to run again", "forced"),
+        ev.AttemptScheduled("load", 2),
+        ev.AttemptSucceeded("load", 2, 1, 2, {"rows": new}),
+    )
+    (home.folder / "artifacts" / blob_name(old.digest)).unlink()
+    called = nbflow("verify")
+    assert called.code == 0
+    remark, _, verdict = called.out.splitlines()
+    assert remark.startswith(
+        "remark: run sales-1, node load, seq 5, output 'rows': artifact sha256:"
+    )
+    assert verdict.startswith("all is whole: ")
+    document = json.loads(nbflow("verify", "--json").out)
+    assert (document["whole"], document["findings"]) == (True, [])
+    (remark,) = document["remarks"]
+    assert (remark["run_id"], remark["node"], remark["seq"]) == ("sales-1", "load", 5)
 
 
 def test_a_run_is_exported_and_imported(nbflow, home, folder):

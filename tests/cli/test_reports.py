@@ -1,5 +1,9 @@
 """`nbflow report` and `nbflow top` of a run that really happened."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 from stored_runs import whole_run
 
@@ -29,12 +33,26 @@ def test_a_report_goes_to_standard_output(run, nbflow):
     assert called.out.endswith("</html>\n")
 
 
-def test_a_place_that_cannot_be_written_is_bad_usage(folder, run, nbflow):
+def test_a_place_that_cannot_be_written_is_named(folder, run, nbflow):
     (folder / "file").touch()
     called = nbflow("report", run, "-o", "file/r.html")
     assert called.code == 2
-    assert "cannot be written" in called.err
+    assert "cannot be written to file" in called.err
     assert "-o" in called.err
+    assert "Usage" not in called.err
+
+
+@pytest.mark.parametrize("words", [(), ("-o", "r.html")])
+def test_a_full_disk_is_told_with_the_file(run, nbflow, monkeypatch, words):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    called = nbflow("report", run, *words)
+    assert called.code == 74
+    name = "r.html" if words else f"report-{run}.html"
+    assert called.err.startswith("error: the output cannot be written to ")
+    assert f"{name} (No space left on device). Free some space" in called.err
 
 
 @pytest.mark.parametrize("words", [["top"], ["top", "--once"]])

@@ -100,6 +100,8 @@ def test_an_interrupt_stops_in_good_order_and_resume_finishes(slow, folder, nbfl
     assert document["status"] == "interrupted"
     assert document["nodes"]["first"]["status"] == "succeeded"
     assert document["nodes"]["slow"]["status"] == "ready"
+    why = "from the keyboard" if number == signal.SIGINT else "stopped by SIGTERM"
+    assert why in str(document["nodes"]["slow"]["reason"])
 
     (folder / "go").touch()
     resumed = Program("resume", "slow", "--json")

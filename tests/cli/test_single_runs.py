@@ -136,8 +136,8 @@ def test_the_executed_notebook_is_papermills_key_by_key(folder, last):
         assert book["metadata"]["papermill"]["duration"] > 0
         (folder / "7.ipynb").unlink()
     theirs, ours = books
-    # What papermill does not measure.
-    assert set(ours["metadata"].pop("nbflow")) == {"usage"}
+    # What papermill does not measure, and whose the notebook is.
+    assert set(ours["metadata"].pop("nbflow")) == {"usage", "attempt"}
     assert ours["metadata"] == theirs["metadata"]
     assert ours["metadata"]["papermill"]["input_path"] == "in-3.ipynb"
     assert ours["metadata"]["papermill"]["output_path"] == "7.ipynb"

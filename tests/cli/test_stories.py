@@ -104,6 +104,11 @@ def test_a_line_says_why_a_resumed_run_does_what_it_does(kind, end):
     assert event_line(record(event)).endswith(end)
 
 
+def test_a_reason_that_begins_with_its_kind_says_it_once():
+    reset = ev.NodeReset("b", "resumed: it was failed", "resumed")
+    assert event_line(record(reset)).endswith("b  resumed: it was failed")
+
+
 def test_a_decision_of_a_person_names_the_person():
     decided = ev.AttemptSucceeded("a", 1, AT, AT, resolved_by="ann")
     assert event_document(record(decided))["resolved_by"] == "ann"

@@ -1,7 +1,10 @@
 """The embedded cluster's own life: its size, its workers' deaths, and what it leaves open."""
 
 import asyncio
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -96,6 +99,68 @@ def test_workers_that_cannot_start_are_given_up_with_their_last_words(monkeypatc
     assert len(notes) == 2 * (MAX_FAILED_STARTS + 1)
 
 
+def test_workers_that_the_system_does_not_start_are_given_up(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setattr("nbflow.cluster.embedded.PAUSE_S", 0.01)
+    notes: list[str] = []
+    gone: list[str] = []
+
+    async def main() -> None:
+        cluster = EmbeddedCluster(Embedded(workers=1, threads=1), notes.append, gone.append)
+        await cluster.start()
+        try:
+            async with asyncio.timeout(30):
+                with pytest.raises(ClusterError, match=r"could start: .*/nowhere/python"):
+                    await cluster.first_worker()
+        finally:
+            await cluster.close()
+
+    asyncio.run(main())
+    assert len(gone) == 1
+    assert [note for note in notes if "worker 0.1 could not be started: " in note]
+
+
+def test_a_worker_is_replaced_though_the_clusters_folder_was_cleaned_up() -> None:
+    notes: list[str] = []
+
+    async def main() -> None:
+        cluster = EmbeddedCluster(Embedded(workers=1, threads=1), notes.append, print)
+        await cluster.start()
+        await cluster.first_worker()
+        # Away at once: its worker may be writing into it, which a sweep file by file could meet.
+        folder = Path(cluster._folder.name)
+        swept = await asyncio.to_thread(folder.rename, f"{folder}-swept")
+        (first,) = workers_of(cluster)
+        first.kill()
+        async with asyncio.timeout(30):
+            await asyncio.to_thread(first.wait)
+            shutil.rmtree(swept)
+            while "0.1" not in cluster._joins.seen:
+                cluster._joins.first.clear()
+                await cluster._joins.first.wait()
+        await cluster.close()
+
+    asyncio.run(main())
+    assert len(notes) == 1
+
+
+def test_the_first_worker_is_one_that_is_there() -> None:
+    async def main() -> None:
+        cluster = EmbeddedCluster(Embedded(workers=1, threads=1), print, print)
+        await cluster.start()
+        await cluster.first_worker()
+        (first,) = workers_of(cluster)
+        first.kill()
+        async with asyncio.timeout(30):
+            while cluster._scheduler.workers:
+                await cluster._scheduler.remove_worker(*cluster._scheduler.workers, stimulus_id="t")
+            await cluster.first_worker()
+        assert cluster._joins.seen == {"0", "0.1"}
+        await cluster.close()
+
+    asyncio.run(main())
+
+
 def test_two_clusters_do_not_meet() -> None:
     async def main() -> None:
         clusters = [EmbeddedCluster(Embedded(workers=1, threads=1), print, print) for _ in "ab"]
@@ -106,3 +171,56 @@ def test_two_clusters_do_not_meet() -> None:
         await asyncio.gather(*(cluster.close() for cluster in clusters))
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_it_may_be_closed_before_its_workers_are_there(turns) -> None:
+    async def main() -> None:
+        cluster = EmbeddedCluster(Embedded(workers=2, threads=1), print, print)
+        await cluster.start()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            await cluster.close()
+        assert all(process.returncode is not None for process in cluster._processes.values())
+
+    asyncio.run(main())
+
+
+#: Starts a cluster, and waits to be killed.
+PROGRAM = """
+import asyncio
+from nbflow.cluster import Embedded
+from nbflow.cluster.embedded import EmbeddedCluster
+
+async def main():
+    cluster = EmbeddedCluster(Embedded(workers=1, threads=1), print, print)
+    await cluster.start()
+    await cluster.first_worker()
+    print(cluster._folder.name, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_the_folder_of_a_killed_driver_goes_with_the_next_start() -> None:
+    async def start_and_close() -> None:
+        cluster = EmbeddedCluster(Embedded(workers=1, threads=1), print, print)
+        await cluster.start()
+        await cluster.first_worker()
+        await cluster.close()
+
+    driver = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True)
+    try:
+        folder = Path(driver.stdout.readline().strip())
+        asyncio.run(start_and_close())
+        assert folder.is_dir(), "its driver lives"
+        workers = psutil.Process(driver.pid).children(recursive=True)
+    finally:
+        driver.kill()
+        driver.communicate()
+    psutil.wait_procs(workers, timeout=10)
+    assert folder.is_dir()
+    asyncio.run(start_and_close())
+    assert not folder.exists()

@@ -136,6 +136,37 @@ def test_a_scheduler_out_of_reach_is_asked_again(quick):
     watched(scenario)
 
 
+class ClosedClient:
+    """Has no scheduler any more, and knows when somebody has looked for it."""
+
+    def __init__(self):
+        self.asked = asyncio.Event()
+
+    @property
+    def scheduler(self):
+        self.asked.set()
+
+
+def test_a_client_that_is_closed_gives_way_to_the_next(quick):
+    async def main():
+        told, closed, scheduler = asyncio.Queue(), ClosedClient(), Scheduler()
+        watch = WorkerWatch(told.put_nowait, lambda: 7.0)
+        watch.watch(scheduler)
+        try:
+            async with asyncio.timeout(20):
+                await told.get()
+                watch.watch(closed)
+                await closed.asked.wait()
+                scheduler.workers["b"] = ABOUT
+                watch.watch(scheduler)
+                while names(await told.get()) != ["a", "b"]:
+                    pass
+        finally:
+            await watch.close()
+
+    asyncio.run(main())
+
+
 class HeldScheduler:
     """Answers when it is let."""
 

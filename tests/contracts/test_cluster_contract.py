@@ -1,69 +1,23 @@
 """What every cluster owes its driver, on the fake and on Dask with real worker processes."""
 
 import asyncio
-import hashlib
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
 import cloudpickle
 import dask
 import msgspec
 import pytest
+from support.cluster_desk import Desk
 
 from nbflow.artifacts import FileStore
 from nbflow.cluster import DaskCluster, Embedded
-from nbflow.core.attempts import AttemptTask, Ended, Lost, Report, Started, WorkerNote
-from nbflow.core.ids import AttemptId
-from nbflow.core.spec import FunctionCode
+from nbflow.core.attempts import AttemptTask, Ended, Lost, Started, WorkerNote
 from nbflow.core.values import Inline
 from nbflow.testing import FakeCluster
 
 # Workers cannot import this module, so its functions travel whole.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
-
-
-class Desk:
-    """Where a test, in the driver's place, hands over attempts and reads reports."""
-
-    def __init__(self, cluster, store: FileStore) -> None:
-        self.cluster = cluster
-        self.store = store
-        self.reports: list[Report] = []
-        self._changed = asyncio.Event()
-
-    def put(self, report: Report) -> None:
-        self.reports.append(report)
-        self._changed.set()
-
-    def task(self, node: str, function: Callable, number: int = 1, **params) -> AttemptTask:
-        data = cloudpickle.dumps(function)
-        self.store.put(data, "pickle")
-        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        return AttemptTask(
-            id=AttemptId("run", node, number, 1),
-            code=FunctionCode(node, digest),
-            params={name: Inline(value) for name, value in params.items()},
-            outputs=("result",),
-            store=self.store.ref,
-        )
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(60):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
-
-    def started(self) -> list[str]:
-        return [report.id.node for report in self.reports if isinstance(report, Started)]
-
-    def ended(self) -> dict[str, str]:
-        return {
-            report.outcome.id.node: report.outcome.status
-            for report in self.reports
-            if isinstance(report, Ended)
-        }
 
 
 def fake() -> FakeCluster:
@@ -99,17 +53,7 @@ async def wait(x):
 
 @pytest.fixture(params=[fake, embedded])
 def desk(request, tmp_path):
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Desk]:
-        it = Desk(request.param(), FileStore.open(tmp_path / "store"))
-        try:
-            await it.cluster.start(it.put)
-            await it.cluster.survey(it.store.ref)
-            yield it
-        finally:
-            await it.cluster.close()
-
-    return opened
+    return lambda: Desk(request.param(), FileStore.open(tmp_path / "store")).opened()
 
 
 def test_attempts_start_once_and_end_once(desk) -> None:
@@ -166,6 +110,21 @@ def test_a_running_attempt_that_is_cancelled_says_that_it_was_stopped(desk) -> N
             await it.cluster.cancel([task.id])
             await it.until(lambda: bool(it.ended()))
             assert it.ended() == {"wait": "stopped"}
+
+    asyncio.run(main())
+
+
+def test_cancelling_twice_is_cancelling_once(desk) -> None:
+    async def main() -> None:
+        async with desk() as it:
+            task = it.task("wait", wait, x=1)
+            await it.cluster.submit([task])
+            await it.until(lambda: it.started() == ["wait"])
+            await it.cluster.cancel([task.id])
+            await it.cluster.cancel([task.id])
+            await it.until(lambda: len(it.ended()) == 1)
+            ended = [report for report in it.reports if isinstance(report, Ended)]
+            assert [each.outcome.status for each in ended] == ["stopped"]
 
     asyncio.run(main())
 

@@ -257,6 +257,7 @@ def test_runs_are_listed_oldest_first(journal):
         journal.create(name, CREATED, flow="sales", at=at)
     assert [row.id for row in journal.rows()] == ["a", "c", "b"]
     assert journal.rows()[0] == journal.row("a")
+    assert journal.listed() == [(row, "") for row in journal.rows()]
 
 
 def test_runs_do_not_mix(journal, run):

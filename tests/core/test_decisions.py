@@ -4,7 +4,7 @@ import pytest
 
 from nbflow.core import events as ev
 from nbflow.core import machine as m
-from nbflow.core.decisions import Decision, event_of, undecidable
+from nbflow.core.decisions import ONLY_OF_SUCCESS, Decision, event_of, undecidable
 from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.making import fingerprint_of
 from nbflow.core.resuming import Wish, plan, recognized
@@ -40,6 +40,14 @@ def test_it_can_be_decided_that_it_had_succeeded_with_what_others_want_of_it(dou
     assert doubtful.records[-1].event.resolved_by == "me"
 
 
+def test_what_nobody_receives_need_not_be_given(story, node):
+    told = story(node("mail", effect="at_most_once", outputs=["x"]), node("z", after=["mail"]))
+    told.start("mail")
+    told.tell(m.after_loss(told.run, "mail", "the worker is gone"))
+    assert told.run.graph.wanted_outputs("mail") == ("x",)
+    assert undecidable(told.run, Decision("mail", "succeeded", "me")) == ""
+
+
 def test_it_can_be_decided_that_it_has_failed(doubtful):
     doubtful.tell(event_of(doubtful.run, Decision("mail", "failed", "me"), 9.0))
     assert doubtful.state("mail") is NodeState.FAILED
@@ -55,6 +63,12 @@ def test_it_can_be_decided_that_it_begins_once_more_and_only_once(doubtful):
     assert doubtful.run["mail"].attempt == 2
     doubtful.tell(m.after_loss(doubtful.run, "mail", "gone again"))
     assert doubtful.state("mail") is NodeState.IN_DOUBT
+
+
+@pytest.mark.parametrize("verdict", ["failed", "retry"])
+def test_outputs_are_of_a_success_only(doubtful, verdict):
+    decision = Decision("mail", verdict, "me", {"x": Inline(3)})
+    assert undecidable(doubtful.run, decision) == ONLY_OF_SUCCESS
 
 
 @pytest.mark.parametrize("verdict", ["succeeded", "failed", "retry"])

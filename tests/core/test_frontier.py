@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbflow.core.frontier import Frontier
+from nbflow.core.frontier import ROOM_BYTES, Cargo, Frontier
 from nbflow.core.graph import Graph
 from nbflow.core.ids import groups_of
 from nbflow.core.policies import Limits, Policy
@@ -80,46 +80,117 @@ def test_a_node_that_is_offered_twice_starts_once():
 
 NAMES = ["a", "g/a", "g/b", "g/h/a", "g/h/b", "k/a", "k/b"]
 GROUPS = st.dictionaries(st.sampled_from(["g", "g/h", "k"]), st.integers(1, 3))
+SIZES = st.lists(st.integers(0, 3), min_size=len(NAMES), max_size=len(NAMES))
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["offer", "withdraw", "admit", "release"]), st.sampled_from(NAMES)),
-    max_size=40,
+    st.tuples(
+        st.sampled_from(["offer", "withdraw", "admit", "begun", "release"]),
+        st.sampled_from(NAMES),
+    ),
+    max_size=60,
 )
+ROOM = "/heavy"
 
 
-@given(flow=st.none() | st.integers(1, 4), groups=GROUPS, steps=STEPS)
-@settings(max_examples=200, deadline=None)
-def test_it_admits_whom_a_search_of_all_ready_nodes_would_admit(flow, groups, steps):
-    frontier = Frontier(graph_of(NAMES, flow=flow, groups=groups))
-    ready, placed = set(), []
+class Search:
+    """A frontier that looks at all ready nodes each time."""
 
-    def fits(name):
-        if flow is not None and len(placed) >= flow:
+    def __init__(self, flow, groups, halves):
+        self.flow, self.groups, self.halves = flow, groups, halves
+        self.ready, self.placed, self.travelling = set(), set(), set()
+
+    def fits(self, name):
+        if self.flow is not None and len(self.placed) >= self.flow:
+            return False
+        if self.halves[name] and sum(self.halves[other] for other in self.travelling) >= 2:
             return False
         return all(
-            sum(group in groups_of(other) for other in placed) < limit
-            for group, limit in groups.items()
+            sum(group in groups_of(other) for other in self.placed) < limit
+            for group, limit in self.groups.items()
             if group in groups_of(name)
         )
 
+    def offer(self, name):
+        self.ready.add(name)
+
+    def withdraw(self, name):
+        self.ready.discard(name)
+
+    def begun(self, name):
+        self.travelling.discard(name)
+
+    def release(self, name):
+        self.travelling.discard(name)
+        self.placed.discard(name)
+
+    def admit(self):
+        admitted = []
+        for name in NAMES:
+            if name in self.ready and self.fits(name):
+                self.placed.add(name)
+                self.travelling.add(name)
+                admitted.append(name)
+        self.ready.difference_update(admitted)
+        return admitted
+
+
+@given(flow=st.none() | st.integers(1, 4), groups=GROUPS, sizes=SIZES, steps=STEPS)
+@settings(max_examples=300, deadline=None)
+def test_it_admits_whom_a_search_of_all_ready_nodes_would_admit(flow, groups, sizes, steps):
+    frontier = Frontier(graph_of(NAMES, flow=flow, groups=groups))
+    search = Search(flow, groups, dict(zip(NAMES, sizes, strict=True)))
     for step, name in [*steps, ("admit", "")]:
-        if step == "offer" and name not in placed:
-            frontier.offer(name)
-            ready.add(name)
-        elif step == "withdraw":
-            frontier.withdraw(name)
-            ready.discard(name)
-        elif step == "release":
-            frontier.release(name)
-            placed = [other for other in placed if other != name]
-        elif step == "admit":
-            expected = []
-            for candidate in NAMES:
-                if candidate in ready and fits(candidate):
-                    placed.append(candidate)
-                    expected.append(candidate)
-            ready.difference_update(expected)
-            assert frontier.admit() == expected
-        assert frontier.held_back() == ready
+        if step == "admit":
+            assert frontier.admit() == search.admit()
+        elif step == "offer" and name not in search.placed:
+            cargo = Cargo(ROOM, search.halves[name] * ROOM_BYTES // 2)
+            frontier.offer(name, cargo=cargo if cargo.size_bytes else None)
+            search.offer(name)
+        elif step != "offer":
+            getattr(frontier, step)(name)
+            getattr(search, step)(name)
+        assert frontier.held_back() == search.ready
+
+
+def laden(graph, **sizes):
+    """A frontier whose nodes bring so many halves of what has room."""
+    frontier = Frontier(graph)
+    for name, halves in sizes.items():
+        frontier.offer(name, cargo=Cargo(ROOM, halves * ROOM_BYTES // 2) if halves else None)
+    return frontier
+
+
+def test_nodes_with_cargo_wait_until_that_of_others_has_arrived():
+    frontier = laden(graph_of("abcde"), a=1, b=1, c=1, d=0, e=1)
+    assert frontier.admit() == ["a", "b", "d"]
+    assert frontier.held_back() == {"c", "e"}
+    frontier.begun("a")
+    assert frontier.admit() == ["c"]
+    frontier.begun("a")
+    frontier.release("a")
+    assert frontier.admit() == []
+    frontier.release("b")
+    assert frontier.admit() == ["e"]
+
+
+def test_cargo_that_is_larger_than_the_room_fits_and_makes_room_for_many():
+    frontier = laden(graph_of("abcd"), a=9, b=1, c=1, d=1)
+    assert frontier.admit() == ["a"]
+    frontier.begun("a")
+    assert frontier.admit() == ["b", "c"]
+
+
+def test_no_cargo_waits_for_that_of_another_room():
+    frontier = laden(graph_of("abc"), a=2, b=1)
+    frontier.offer("c", cargo=Cargo("/light", 10))
+    assert frontier.admit() == ["a", "c"]
+
+
+def test_a_node_that_is_withdrawn_while_it_waits_leaves_its_room_to_the_next():
+    frontier = laden(graph_of("abc"), a=2, b=2, c=2)
+    assert frontier.admit() == ["a"]
+    frontier.withdraw("b")
+    frontier.begun("a")
+    assert frontier.admit() == ["c"]
 
 
 @pytest.mark.timeout(30)

@@ -15,7 +15,14 @@ from nbflow.core.making import fingerprint_of
 from nbflow.core.policies import Policy, Retry
 from nbflow.core.resuming import Wish, plan, recognized
 from nbflow.core.spec import FlowSpec, FunctionCode, Identity, NodeSpec
-from nbflow.core.states import ENDED, IN_FLIGHT, RUN_ENDED, NodeState, Reason, RunStatus
+from nbflow.core.states import (
+    IN_FLIGHT,
+    NODE_TRANSITIONS,
+    RUN_ENDED,
+    NodeState,
+    Reason,
+    RunStatus,
+)
 from nbflow.core.values import FromOutput, Inline
 from nbflow.testing.invariants import validate
 
@@ -112,13 +119,16 @@ class Driver:
             case "lost":
                 self.tell(m.after_loss(self.run, node, f"<{node}> broke"))
             case "stopped":
-                careful = self.run.graph.nodes[node].policy.effect == "at_most_once"
+                careful = is_careful(self.run, node)
                 stopped = ev.AttemptInDoubt if careful else ev.AttemptLost
                 self.tell(stopped(node, attempt, Reason("interrupted", "Ctrl-C")))
+            case "withdrawn":
+                self.tell(ev.AttemptLost(node, attempt, Reason("not_begun", "Ctrl-C")))
 
     def decide(self, node: str, verdict: str) -> None:
-        outputs = {name: Inline(1) for name in self.run.graph.wanted_outputs(node)}
-        decision = Decision(node, verdict, "me", outputs)
+        succeeded = verdict == "succeeded"
+        received = self.run.graph.received_outputs(node) if succeeded else ()
+        decision = Decision(node, verdict, "me", {name: Inline(1) for name in received})
         self.tell(event_of(self.run, decision, 9.0))
 
     def in_doubt(self) -> list[str]:
@@ -185,6 +195,12 @@ class AnyLegalOrder(RuleBasedStateMachine):
         queued = [name for name, n in self.run.nodes.items() if n.state is NodeState.QUEUED]
         self.driver.report(data.draw(st.sampled_from(sorted(queued))), "started")
 
+    @precondition(lambda self: any(n.state is NodeState.QUEUED for n in self.run.nodes.values()))
+    @rule(data=st.data())
+    def withdraw(self, data):
+        queued = [name for name, n in self.run.nodes.items() if n.state is NodeState.QUEUED]
+        self.driver.report(data.draw(st.sampled_from(sorted(queued))), "withdrawn")
+
     @precondition(lambda self: self.driver.in_doubt() and self.run.status is RunStatus.RUNNING)
     @rule(data=st.data(), verdict=st.sampled_from(["succeeded", "failed", "retry"]))
     def decide(self, data, verdict):
@@ -214,24 +230,25 @@ class AnyLegalOrder(RuleBasedStateMachine):
     @precondition(
         lambda self: (
             self.run.status is RunStatus.RUNNING
-            and any(n.state in ENDED for n in self.run.nodes.values())
+            and any(can_be_reset(node) for node in self.run.nodes.values())
         )
     )
     @rule(data=st.data(), kind=st.sampled_from(["resumed", "code", "upstream", "forced"]))
     def reset(self, data, kind):
         self.clean = False
-        ended = [name for name, node in self.run.nodes.items() if node.state in ENDED]
-        self.driver.tell(ev.NodeReset(data.draw(st.sampled_from(sorted(ended))), "again", kind))
+        names = [name for name, node in self.run.nodes.items() if can_be_reset(node)]
+        self.driver.tell(ev.NodeReset(data.draw(st.sampled_from(sorted(names))), "again", kind))
 
     @precondition(lambda self: self.run.status is RunStatus.RUNNING and not self.driver.in_flight())
     @rule(data=st.data())
     def change_the_flow(self, data):
-        """Some nodes get other code, one may go, and another come."""
+        """Some nodes get other code, or what they had; one may go, and another come."""
         self.clean = False
         spec = self.run.graph.spec
         changed = data.draw(st.sets(st.sampled_from([n.name for n in spec.nodes] or ["n0"])))
+        code = data.draw(st.sampled_from(["", "2"]))
         nodes = [
-            msgspec.structs.replace(each, identity=Identity(code=f"seq {self.run.seq}"))
+            msgspec.structs.replace(each, identity=Identity(code=code))
             if each.name in changed
             else each
             for each in spec.nodes
@@ -244,11 +261,16 @@ class AnyLegalOrder(RuleBasedStateMachine):
         self.driver.tell(ev.FlowChanged(msgspec.structs.replace(spec, nodes=tuple(nodes)), {}))
 
     @precondition(lambda self: self.run.status is RunStatus.RUNNING and not self.driver.in_flight())
-    @rule()
-    def resume_by_plan(self):
+    @rule(data=st.data(), force=st.booleans())
+    def resume_by_plan(self, data, force):
         self.clean = False
-        for step in plan(self.run, Wish(), {}):
+        names = sorted(self.run.nodes)
+        begin_at = data.draw(st.sets(st.sampled_from(names))) if names else ()
+        for step in plan(self.run, Wish(tuple(begin_at), force=force), {}):
             self.driver.tell(step)
+        for name in begin_at or (names if force else ()):
+            node = self.run[name]
+            assert node.forced or node.state is NodeState.IN_DOUBT
 
     @invariant()
     def it_is_valid(self):
@@ -268,11 +290,21 @@ class AnyLegalOrder(RuleBasedStateMachine):
         allowed = Counter(
             record.node
             for record in self.driver.records
-            if isinstance(record.event, ev.AttemptLost) and record.event.reason.kind == "resolved"
+            if isinstance(record.event, ev.AttemptLost)
+            and record.event.reason.kind in ("resolved", "not_begun")
         )
-        for name, node in self.run.graph.nodes.items():
-            if node.policy.effect == "at_most_once":
+        for name in self.run.graph.nodes:
+            if is_careful(self.run, name):
                 assert begun[name] <= 1 + allowed[name]
+
+    @invariant()
+    def what_is_forced_runs_before_it_has_a_result(self):
+        for name, node in self.run.nodes.items():
+            told = [record.event for record in self.driver.records if record.node == name]
+            resets = [at for at, event in enumerate(told) if isinstance(event, ev.NodeReset)]
+            if node.has_result and resets and told[resets[-1]].kind == "forced":
+                begun = (ev.AttemptScheduled, ev.AttemptInDoubt)
+                assert any(isinstance(event, begun) for event in told[resets[-1] :])
 
     @invariant()
     def nothing_owed_was_left_unsaid(self):
@@ -305,6 +337,14 @@ class AnyLegalOrder(RuleBasedStateMachine):
 
 TestAnyLegalOrder = AnyLegalOrder.TestCase
 TestAnyLegalOrder.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+
+
+def can_be_reset(node):
+    return "NodeReset" in NODE_TRANSITIONS[node.state]
+
+
+def is_careful(run, name):
+    return run.graph.nodes[name].policy.effect == "at_most_once"
 
 
 def ancestors(run, name):

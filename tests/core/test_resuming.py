@@ -185,6 +185,42 @@ def test_force_keeps_nothing_of_what_it_means(chain):
     assert carry_out(chain, behind) == ["c", "d"]
 
 
+@pytest.mark.parametrize("wish", [Wish(force=True), Wish(begin_at=("b", "c"))])
+def test_what_is_wished_for_before_its_turn_is_not_kept(chain, node, wish):
+    change(chain, with_code(node("a"), "a2"))
+    for step in plan(chain.run, NO_WISH, {}):
+        chain.tell(step)
+    chain.succeed("a")
+    chain.claim()
+    assert (chain.state("b"), chain.state("c")) == (NodeState.READY, NodeState.WAITING)
+    assert {"b": "forced", "c": "forced"}.items() <= causes(chain, wish).items()
+    assert {"b", "c"} <= set(carry_out(chain, wish))
+
+
+def test_what_is_wished_for_does_not_wait_for_its_next_try(story, node):
+    told = story(node("a", retries=1))
+    told.fail("a")
+    told.tell(ev.RetryScheduled("a", 1, 9.0))
+    told.claim()
+    assert causes(told) == {}
+    assert carry_out(told, Wish(begin_at=("a",))) == ["a"]
+
+
+def test_what_is_in_doubt_stays_a_question_whoever_wants_it_to_run(story, node):
+    told = story(node("a", effect="at_most_once"), node("b", wants=["a"]))
+    told.start("a")
+    told.tell(ev.AttemptInDoubt("a", 1, Reason("driver_lost", "gone")))
+    told.claim()
+    assert causes(told, Wish(force=True)) == {"b": "forced"}
+
+
+def test_what_somebody_wants_to_see_run_takes_nothing_from_other_runs(story, node):
+    told = story(node("a"))
+    told.tell(ev.NodeReset("a", "wanted", "forced"))
+    with pytest.raises(m.IllegalTransition, match="NodeCached"):
+        told.tell(ev.NodeCached("a", fingerprint_of(told.run, "a"), "other", 1.0))
+
+
 def test_only_runs_nothing_else(story, node):
     told = story(node("a"), node("b", after=["a"]), node("z"))
     told.succeed("a")

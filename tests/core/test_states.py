@@ -100,7 +100,7 @@ def test_every_event_of_a_node_says_what_it_changes(event):
         worker="v",
         earlier=earlier,
     )
-    after = changed(before, NodeState.READY, made, 9.0)
+    after = changed(before, NodeState.READY, made, ev.Record("r", 5, 2, 9.0, made))
     assert after.state is NodeState.READY
     assert after.missing == 0
     # Besides its state, every event has something to say.

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from staged_run import StagedRun, node
 
@@ -92,6 +93,23 @@ def test_attempts_that_came_and_went_between_two_looks_are_counted():
     ]
 
 
+def test_an_attempt_that_nobody_saw_end_is_not_told_as_a_failure():
+    reader = Reader(node("s", retries=2))
+    reader.stage.start("s")
+    reader.read()
+    # A receipt of its success is found, and the node reset for a change.
+    reader.stage.succeed("s").resume("s").start("s")
+    assert reader.read() == ["s: attempt 1 ended", "s: started (attempt 2)"]
+    reader.stage.succeed("s").resume("s").fail("s").retry_due("s").fail("s")
+    assert reader.read() == [
+        "s: attempt 2 ended",
+        "s: attempt 3 ended without success",
+        "s: started (attempt 4)",
+        "s: failed in 2.0 s: ValueError: bad input",
+        "s: retry in 3.0 s (attempt 5)",
+    ]
+
+
 def test_a_lost_attempt_is_told(reader):
     reader.stage.start("load")
     reader.read()
@@ -117,6 +135,20 @@ def test_an_attempt_under_way_at_the_first_look_does_not_retell_those_before():
     stage.fail("a").retry_due("a").start("a")
     late = News(stage.view())
     assert late.since(stage.view(), stage.now) == ["a: started (attempt 2)"]
+
+
+@pytest.mark.parametrize("state", [{"driven": False}, {"is_taking_over": True}])
+def test_what_was_under_way_under_a_driver_that_is_gone_has_not_started_now(state):
+    stage = StagedRun(node("mail", effect="at_most_once"), node("load"), node("rest"))
+    stage.start("mail").start("load").queue("rest")
+    news = News(msgspec.structs.replace(stage.view(), **state))
+    assert news.since(msgspec.structs.replace(stage.view(), **state), stage.now) == []
+    stage.doubt("mail", "its driver is gone").lose("load", "its driver is gone").start("load")
+    assert news.since(stage.view(), stage.now) == [
+        "load: attempt 1 ended without success: its driver is gone",
+        "load: started (attempt 2)",
+        "mail: in doubt, waits for a decision: its driver is gone",
+    ]
 
 
 def test_a_slow_clock_does_not_turn_cause_and_effect_round(reader):

@@ -7,7 +7,7 @@ a flow, and nothing that succeeded may be done twice.
 
 import asyncio
 import random
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import pytest
@@ -151,7 +151,7 @@ class ForgetfulLedger(Ledger):
         run = machine.replay(self._journal.read(self.run.id))
         assert run == self.run
         self.run = self.durable = run
-        self._commands = deque(machine.obligations(run))
+        self._commands = OrderedDict.fromkeys(machine.obligations(run))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -9,15 +9,15 @@ import pytest
 from driven_run import DrivenRun, changed, node
 
 from nbflow.core import events as ev
-from nbflow.core.attempts import Lost, Outcome
+from nbflow.core.attempts import Ended, Lost, Outcome, stopped_unbegun
 from nbflow.core.decisions import Decision
 from nbflow.core.ids import AttemptId
 from nbflow.core.policies import Limits
 from nbflow.core.states import Reason, RunStatus
 from nbflow.core.values import Inline
-from nbflow.driver.cancelling import cancel_without_driver
-from nbflow.driver.deciding import decide_without_driver
 from nbflow.driver.stimuli import CancelAsked, StopAsked
+from nbflow.driver.undriven import cancel_without_driver, decide_without_driver
+from nbflow.testing import FakeCluster
 
 MAIL = node("mail", effect="at_most_once")
 
@@ -32,7 +32,7 @@ def decide(it, verdict, name="mail", **outputs):
     decision = Decision(name, verdict, "ann", {key: Inline(it) for key, it in outputs.items()})
     epoch = it.journal.claim(it.id, "ann:1:0", now=it.clock(), ttl_s=30)
     why = decide_without_driver(it.run, epoch, it.journal, it.store, decision, clock=it.clock)
-    assert it.journal.row(it.id).holder == ""
+    it.journal.release(it.id, epoch)
     return why
 
 
@@ -93,6 +93,37 @@ def test_who_lets_go_of_the_run_leaves_a_doubt(made) -> None:
     run = it.drive(held.perform, stop)
     assert it.states == {"mail": "in_doubt", "other": "ready"}
     assert run["mail"].reason == Reason("interrupted", "Ctrl-C")
+
+
+class Full(FakeCluster):
+    """A cluster all of whose workers are busy with something else."""
+
+    async def submit(self, tasks):
+        self.submitted += tasks
+
+    async def cancel(self, attempts):
+        for attempt in attempts:
+            self._report(Ended(stopped_unbegun(attempt, 1.0)))
+
+
+@pytest.mark.parametrize("asked", [StopAsked("Ctrl-C"), CancelAsked("ann")])
+def test_what_had_not_begun_when_it_was_stopped_is_not_in_doubt(made, asked) -> None:
+    it = made(MAIL, node("other"))
+
+    async def stop(cluster, driver):
+        while len(cluster.submitted) < 2:
+            await asyncio.sleep(0)
+        driver.put(asked)
+
+    it.cluster_type = Full
+    run = it.drive(meanwhile=stop)
+    assert it.states["mail"] == ("ready" if run.status is RunStatus.RUNNING else "cancelled")
+    (lost,) = (it for it in it.events(ev.AttemptLost) if it.node == "mail")
+    assert lost.reason.kind == "not_begun"
+    it.cluster_type = FakeCluster
+    assert it.drive().status is RunStatus.SUCCEEDED
+    assert sorted(it.ran) == ["mail", "other"]
+    assert it.events(ev.AttemptInDoubt) == []
 
 
 def test_a_doubt_keeps_no_place_under_a_limit(made) -> None:
@@ -320,6 +351,7 @@ def test_a_run_with_a_doubt_that_nobody_drives_is_cancelled(doubtful) -> None:
     run = cancel_without_driver(
         doubtful.run, epoch, doubtful.journal, doubtful.store, by="me", clock=doubtful.clock
     )
+    doubtful.journal.release(doubtful.id, epoch)
     assert run.status is RunStatus.CANCELLED
     doubtful.drive()
     assert doubtful.ran == []

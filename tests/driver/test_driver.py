@@ -10,16 +10,16 @@ import pytest
 
 from nbflow.core import events as ev
 from nbflow.core import machine
-from nbflow.core.attempts import AttemptTask, Outcome, Started
-from nbflow.core.errors import JournalError, LostLease
+from nbflow.core.attempts import AttemptTask, ClusterGone, Ended, Outcome, Started
+from nbflow.core.errors import ClusterError, JournalError, LostLease
 from nbflow.core.ids import AttemptId
 from nbflow.core.policies import Limits, Policy, Retry
 from nbflow.core.spec import FlowSpec, FunctionCode, NodeSpec
 from nbflow.core.states import NodeState, RunStatus
 from nbflow.core.values import FromOutput, Inline
 from nbflow.driver import Driver, Surroundings
-from nbflow.driver.cancelling import cancel_without_driver
 from nbflow.driver.stimuli import CancelAsked, StopAsked
+from nbflow.driver.undriven import cancel_without_driver
 from nbflow.testing import FakeCluster, MemoryJournal, MemoryStore
 from nbflow.testing.cluster import Behaviour, succeed
 from nbflow.testing.invariants import validate
@@ -374,6 +374,74 @@ def test_a_node_that_keeps_losing_its_worker_fails(bench) -> None:
     assert run["a"].attempt == machine.MAX_LOSSES
 
 
+def test_a_scheduler_that_keeps_restarting_fails_nobody_and_makes_nobody_wait(bench) -> None:
+    it = bench(node("a"), node("z"))
+    restarts = machine.MAX_LOSSES + 1
+
+    async def main() -> machine.Run:
+        begun: asyncio.Queue[AttemptTask] = asyncio.Queue()
+        cluster = FakeCluster(clock=it.clock)
+        driver = it.driver(cluster)
+
+        async def behave(task: AttemptTask):
+            begun.put_nowait(task)
+            return {} if task.id.number > restarts else await forever(task)
+
+        cluster._behaviour = behave
+        await cluster.start(driver.put)
+        driving = asyncio.create_task(driver.drive())
+        for _ in range(restarts):
+            together = [await begun.get(), await begun.get()]
+            assert {task.id.node for task in together} == {"a", "z"}
+            for task in together:
+                cluster.lose(task.id, "the scheduler was restarted", "scheduler_lost")
+        run = await driving
+        await cluster.close()
+        return run
+
+    run = asyncio.run(main())
+
+    assert states(run) == {"a": "succeeded", "z": "succeeded"}
+    assert run["a"].attempt == run["z"].attempt == restarts + 1
+
+
+def ended_as_the_cluster_went(it: Bench) -> ClusterError | None:
+    """Let ``pay`` succeed in the moment in which the cluster goes; return what ended the drive."""
+
+    async def main() -> ClusterError | None:
+        cluster, driver, task = await started(it, forever)
+        pay = next(each.id for each in cluster.submitted if each.id.node == "pay")
+        outcome = Outcome(id=pay, status="succeeded", started_at=1000.0, ended_at=1001.0)
+        driver.put(Ended(outcome))
+        driver.put(ClusterGone("no worker process could start"))
+        try:
+            await task
+        except ClusterError as error:
+            return error
+        finally:
+            await cluster.close()
+        return None
+
+    return asyncio.run(main())
+
+
+def test_an_outcome_that_comes_with_the_end_of_the_cluster_is_recorded(bench) -> None:
+    it = bench(node("pay", effect="at_most_once"), node("other"), node("after", "pay"))
+    error = ended_as_the_cluster_went(it)
+    assert "no worker process could start" in str(error)
+    run = it.replayed()
+    assert states(run) == {"pay": "succeeded", "other": "running", "after": "ready"}
+    assert it.drive().status is RunStatus.SUCCEEDED
+    assert it.types().count("AttemptInDoubt") == 0
+
+
+def test_a_run_that_has_all_its_outcomes_needs_its_cluster_no_more(bench) -> None:
+    it = bench(node("pay"))
+    assert ended_as_the_cluster_went(it) is None
+    assert it.replayed().status is RunStatus.SUCCEEDED
+    assert it.journal.row("run").holder == ""
+
+
 def test_an_attempt_that_starts_again_elsewhere_is_replaced(bench) -> None:
     it = bench(node("a"))
     hold = True
@@ -479,7 +547,6 @@ def test_cancelling_a_run_that_nobody_drives(bench) -> None:
 
     assert run.status is RunStatus.CANCELLED
     assert states(it.replayed()) == {"a": "cancelled", "b": "cancelled"}
-    assert it.journal.row("run").holder == ""
 
 
 def test_a_node_in_flight_when_its_driver_died_runs_again(bench) -> None:

@@ -10,10 +10,12 @@ from msgspec.structs import replace
 
 from nbflow.core import events as ev
 from nbflow.core.making import fingerprint_of
+from nbflow.core.policies import Cache
 from nbflow.core.resuming import Wish
 from nbflow.core.spec import NotebookCode
 from nbflow.core.states import RunStatus
 from nbflow.core.values import Inline
+from nbflow.testing import MemoryCache
 
 NODES = (node("load", params=("date",)), node("clean", "load"), node("other"))
 
@@ -96,7 +98,7 @@ def test_a_fork_of_a_run_that_is_gone_does_everything_itself(source, caplog) -> 
     with caplog.at_level(logging.WARNING):
         assert it.drive().status is RunStatus.SUCCEEDED
     assert sorted(it.ran) == ["clean", "load", "other"]
-    assert "run run, from which this one was forked, is gone" in caplog.text
+    assert "run run, from which this one was forked, cannot be read" in caplog.text
 
 
 def test_a_fork_that_is_interrupted_goes_on_as_a_fork(source) -> None:
@@ -214,11 +216,8 @@ def test_what_the_store_has_lost_is_made_again(made, tmp_path, name) -> None:
     assert it.ran == ["note"]
 
 
-def test_an_unchanged_notebook_behind_a_change_has_its_file_again(made, tmp_path) -> None:
-    first = node("first")
-    note = replace(node("note", "first"), code=NotebookCode("/nb/note.ipynb"))
-    it = made(first, note)
-    book = it.store.put(b"executed", "notebook")
+def leave_both(it, book) -> None:
+    """Let `first`, and the notebook `note` behind it, have run under a driver that has died."""
     it.left_by_a_dead_driver(
         ev.AttemptScheduled("first", 1, fingerprint_of(it.run, "first")),
         ev.AttemptSucceeded("first", 1, 1.0, 2.0, {"result": Inline(1)}),
@@ -227,6 +226,14 @@ def test_an_unchanged_notebook_behind_a_change_has_its_file_again(made, tmp_path
         ev.AttemptScheduled("note", 1, fingerprint_of(it.run, "note")),
         ev.AttemptSucceeded("note", 1, 1.0, 2.0, {}, book),
     )
+
+
+def test_an_unchanged_notebook_behind_a_change_has_its_file_again(made, tmp_path) -> None:
+    first = node("first")
+    note = replace(node("note", "first"), code=NotebookCode("/nb/note.ipynb"))
+    it = made(first, note)
+    book = it.store.put(b"executed", "notebook")
+    leave_both(it, book)
     file = tmp_path / "note.ipynb"
     it.drive(change=it.change(changed(first, code="2")))
     assert it.ran == ["first"]
@@ -235,3 +242,55 @@ def test_an_unchanged_notebook_behind_a_change_has_its_file_again(made, tmp_path
     assert it.store.remove(book.digest, before=float("inf"))
     it.drive(change=it.change(changed(first, code="3")))
     assert it.ran == ["first", "note"]
+
+
+def test_what_runs_at_most_once_is_kept_without_its_notebook(made, caplog) -> None:
+    first = node("first")
+    note = node("note", "first", effect="at_most_once")
+    it = made(first, replace(note, code=NotebookCode("/nb/note.ipynb")))
+    book = it.store.put(b"executed", "notebook")
+    leave_both(it, book)
+    assert it.store.remove(book.digest, before=float("inf"))
+    with caplog.at_level(logging.WARNING):
+        assert it.drive(change=it.change(changed(first, code="2"))).status is RunStatus.SUCCEEDED
+    assert it.ran == ["first"]
+    assert it.states["note"] == "succeeded"
+    assert "node note is kept without its notebook: artifact sha256:" in caplog.text
+
+
+@pytest.mark.parametrize("how", ["forked", "cached"])
+def test_what_is_taken_is_kept_from_clean_ups_and_looked_at_only_once(
+    made, monkeypatch, how
+) -> None:
+    load = replace(node("load", cache=Cache()), outputs=("result",))
+    source = made(load)
+    rows = source.store.put(b"rows", "pickle")
+    cache = MemoryCache(source.store) if how == "cached" else None
+
+    async def perform(_task):
+        return {"result": rows}
+
+    source.drive(perform, cache=cache)
+    it = fork(source) if how == "forked" else made(load, run="later", beside=source)
+    touched, touch = [], it.store.touch
+    monkeypatch.setattr(it.store, "touch", lambda digest: touched.append(digest) or touch(digest))
+    it.drive(cache=cache)
+    assert it.states == {"load": "skipped"}
+    assert touched == [rows.digest]
+
+
+def test_a_node_is_looked_for_once_however_often_it_is_said_to_be_ready(made) -> None:
+    class Read(dict):
+        """Files that note how often they were read."""
+
+        def get(self, path, default=None):
+            seen.append(path)
+            return super().get(path, default)
+
+    seen = []
+    nodes = [node(f"n{number}", reads=(f"/{number}",)) for number in range(3)]
+    it = made(*nodes)
+    it.left_by_a_dead_driver()
+    it.files = Read()
+    it.drive(change=it.change(changed(nodes[0], code="2")))
+    assert sorted(seen) == sorted(2 * ["/0", "/1", "/2"]), "for the plan, and for its turn"

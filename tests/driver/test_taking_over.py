@@ -1,5 +1,6 @@
 """Taking a run over: what has begun before is settled, kept, begun anew, or asked about."""
 
+import asyncio
 from functools import partial
 
 import msgspec
@@ -14,6 +15,7 @@ from nbflow.core.policies import Retry
 from nbflow.core.resuming import Wish
 from nbflow.core.states import Reason, RunStatus
 from nbflow.core.values import Inline
+from nbflow.driver.stimuli import StopAsked
 
 CHAIN = (node("a"), node("b", "a"), node("c", "b"), node("z", after=("c",)))
 
@@ -159,6 +161,29 @@ def test_what_is_wished_for_runs_and_nothing_else(made, wish, ran) -> None:
     assert [kind for kind in it.resets.values() if kind == "forced"] == ["forced"] * len(ran)
 
 
+@pytest.mark.parametrize(
+    ("wish", "ran"),
+    [(Wish(begin_at=("b",)), ["a", "b"]), (Wish(force=True), ["a", "b", "c", "z"])],
+)
+def test_what_is_wished_for_runs_also_if_it_has_not_had_its_turn(made, wish, ran) -> None:
+    it = made(*CHAIN)
+    it.drive()
+    begun = asyncio.Event()
+
+    async def hang(_task):
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def interrupt(_cluster, driver):
+        await begun.wait()
+        driver.put(StopAsked("Ctrl-C"))
+
+    it.drive(hang, interrupt, change=it.change(changed(CHAIN[0], code="2")))
+    assert it.states == {"a": "ready", "b": "waiting", "c": "waiting", "z": "waiting"}
+    assert it.drive(wish=wish).status is RunStatus.SUCCEEDED
+    assert it.ran == ran
+
+
 def test_what_is_begun_again_with_other_results_carries_the_wave_on(chain) -> None:
     chain.results = {"a": 2, "b": 2}
     chain.drive(wish=Wish(begin_at=("a",)))
@@ -262,6 +287,24 @@ def test_a_receipt_of_a_failure_changes_the_question(made) -> None:
     assert it.run["mail"].reason.kind == "needs_decision"
 
 
+def test_a_receipt_of_a_node_that_was_dropped_and_came_back_is_not_of_its_new_attempt(made) -> None:
+    stays, comes_back = node("stays"), node("comes_back")
+    it = made(stays, comes_back)
+    it.drive()
+    receipt(it, "comes_back")
+    flow = msgspec.structs.replace(it.spec, nodes=(stays,))
+    it.drive(change=ev.FlowChanged(flow, {}, ("node 'comes_back' was removed",)))
+    it.left_by_a_dead_driver(
+        ev.FlowChanged(it.spec, {}, ("node 'comes_back' is new",)),
+        ev.AttemptScheduled("comes_back", 1),
+        ev.AttemptStarted("comes_back", 1, "w", it.clock()),
+    )
+    assert it.drive().status is RunStatus.SUCCEEDED
+    assert it.ran == ["comes_back"]
+    (lost,) = it.events(ev.AttemptLost)
+    assert (lost.node, lost.reason.kind) == ("comes_back", "driver_lost")
+
+
 def test_what_failed_is_not_begun_again_without_a_decision(made) -> None:
     it = mail(made)
 
@@ -298,6 +341,24 @@ def test_what_has_changed_is_asked_about_with_the_change(made) -> None:
         "needs_decision",
         "its code has changed, and it is declared at most once: attempt 1 had begun",
     )
+
+
+def test_leave_to_begin_again_ends_when_the_earlier_result_stands_after_all(made) -> None:
+    before = node("before")
+    it = mail(made)
+    it.drive()
+    it.results = {"before": 2}
+    it.drive(change=it.change(changed(before, code="2")))
+    assert it.states["mail"] == "in_doubt"
+    reason = Reason("resolved", "ann decided that it may begin again")
+    it.left_by_a_dead_driver(ev.AttemptLost("mail", 1, reason))
+    it.results = {}
+    it.drive(change=it.change(before))
+    assert (it.ran, it.states["mail"]) == (["before"], "succeeded")
+
+    it.results = {"before": 3}
+    it.drive(change=it.change(changed(before, code="3")))
+    assert (it.ran, it.states["mail"]) == (["before"], "in_doubt")
 
 
 def test_what_is_behind_an_equal_output_is_not_asked_about(made) -> None:
@@ -353,6 +414,19 @@ def test_it_does_not_stop_him_either_if_the_start_takes_long(made, monkeypatch) 
     it.journal.signal(it.id, "cancel", "someone", at=it.clock())
     assert it.drive().status is RunStatus.SUCCEEDED
     assert it.ran == ["a"]
+
+
+def test_a_cancellation_that_is_asked_while_the_cluster_starts_is_heard(made) -> None:
+    it = made(node("a"), node("b", "a"))
+
+    async def ask(cluster, driver):
+        """The run is claimed, and its driver has not begun."""
+        it.journal.signal(it.id, "cancel", "ann", at=it.clock())
+
+    assert it.drive(meanwhile=ask).status is RunStatus.CANCELLED
+    assert it.ran == []
+    assert [event.by for event in it.events(ev.CancelRequested)] == ["ann"]
+    assert it.journal.signals(it.id) == []
 
 
 def test_its_own_change_is_told_of_a_node_that_is_behind_another_one(chain) -> None:

@@ -1,6 +1,7 @@
 """Runs on clusters that are not ours, and on workers that die."""
 
 import os
+import shutil
 import signal
 
 import pytest
@@ -107,6 +108,16 @@ def test_a_scheduler_whose_environment_lacks_nbflow(tmp_path, ungoverned) -> Non
 def test_a_worker_with_another_version(tmp_path, outside) -> None:
     outside.add_worker(preamble="import nbflow._version as v; v.__version__ = '0.0.7'")
     with pytest.raises(nbflow.ClusterError, match=r"has nbflow 0\.0\.7, and this program"):
+        simple(tmp_path).run(cluster=outside.address, progress=False)
+
+
+def test_a_worker_whose_folder_was_swept_away(tmp_path, outside) -> None:
+    folder = tmp_path / "swept"
+    outside.add_worker(folder=folder)
+    with Client(outside.address, set_as_default=False) as client:
+        client.wait_for_workers(1)
+        shutil.rmtree(folder)
+    with pytest.raises(nbflow.ClusterError, match=r"cannot use its local directory .*Start it"):
         simple(tmp_path).run(cluster=outside.address, progress=False)
 
 

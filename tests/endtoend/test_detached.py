@@ -183,6 +183,7 @@ def test_a_shutdown_lets_go_in_good_order_and_the_run_goes_on_elsewhere(detached
     detached.let_end()
     assert run.status == "interrupted"
     assert run["held"].reason.kind == "interrupted"
+    assert "stopped by SIGTERM" in run["held"].reason.message
     assert not (run.output_dir / "telemetry.json").exists()
     assert "a signal asked for that" in (run.output_dir / "driver.log").read_text()
 

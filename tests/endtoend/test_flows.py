@@ -1,6 +1,10 @@
 """Whole runs as a user starts them: real worker processes, real kernels."""
 
 import asyncio
+import gc
+import subprocess
+import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 from watchpoint import until
 
 import nbflow
+from nbflow.core.states import NodeState
 from nbflow.journal import SqlJournal
 
 
@@ -136,9 +141,10 @@ def test_a_failure_is_raised_and_can_be_resumed_after_it_is_mended(tmp_path) -> 
     assert (summary.id, summary.status, summary.counts) == (run.id, "succeeded", {"succeeded": 3})
 
 
-def test_a_run_is_awaited_in_a_running_loop_without_blocking_it(tmp_path) -> None:
-    flow = nbflow.Flow("awaited", base_dir=tmp_path)
-    go = tmp_path / "go"
+def held_back(folder):
+    """Return a flow of one task that gives 7 once the gate is there, and the gate."""
+    flow = nbflow.Flow("held", base_dir=folder)
+    go = folder / "go"
 
     @flow.task
     async def slow():
@@ -148,6 +154,12 @@ def test_a_run_is_awaited_in_a_running_loop_without_blocking_it(tmp_path) -> Non
             await asyncio.sleep(0.01)
         return 7
 
+    return flow, go
+
+
+def test_a_run_is_awaited_in_a_running_loop_without_blocking_it(tmp_path) -> None:
+    flow, go = held_back(tmp_path)
+
     async def main():
         run = flow.start()
         assert run.status in ("submitted", "running")
@@ -156,6 +168,19 @@ def test_a_run_is_awaited_in_a_running_loop_without_blocking_it(tmp_path) -> Non
         return done["slow"].outputs["result"]
 
     assert asyncio.run(main()) == 7
+
+
+def test_who_gives_up_waiting_for_a_run_does_not_end_it(tmp_path) -> None:
+    flow, go = held_back(tmp_path)
+
+    async def main():
+        run = flow.start()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run, 0.1)
+        go.touch()
+        return (await run).status
+
+    assert asyncio.run(main()) == "succeeded"
 
 
 def test_cancel_stops_a_kernel_and_keeps_its_partial_notebook(tmp_path, notebook) -> None:
@@ -210,6 +235,88 @@ def test_an_interrupted_run_is_resumed_by_another_handle(tmp_path) -> None:
     again = nbflow.attach(run.id, home=run.home).resume(progress=False)
     assert again.status == "succeeded"
     assert again["node"].attempts == 2
+
+
+@pytest.fixture
+def gated(tmp_path):
+    """A flow of one node that waits for a file, started; and what lets the node go on."""
+    flow = nbflow.Flow("gated", base_dir=tmp_path)
+    begun, go = tmp_path / "begun", tmp_path / "go"
+
+    @flow.task
+    async def node():
+        import asyncio
+
+        begun.touch()
+        while not go.exists():
+            await asyncio.sleep(0.01)
+        return 1
+
+    run = flow.start()
+    until(begun.exists)
+    return run, go.touch
+
+
+def test_a_handle_that_has_let_go_of_its_run_follows_whoever_goes_on_with_it(gated) -> None:
+    run, let_go_on = gated
+    run.interrupt()
+    assert run.wait(60) == "interrupted"
+    run.cancel()
+    assert run.status == "cancelled"
+    assert run["node"].status is NodeState.CANCELLED
+
+    other = nbflow.attach(run.id, home=run.home).resume(wait=False)
+    assert run.view().driven
+    let_go_on()
+    assert run.wait(60) == "succeeded"
+    assert run["node"].outputs["result"] == 1
+    assert other.wait(60) == "succeeded"
+    run.cancel()
+    assert run.status == "succeeded"
+
+
+def test_a_handle_whose_driver_was_replaced_says_so_once_and_follows(gated) -> None:
+    run, let_go_on = gated
+    journal = SqlJournal.open(run.home / "journal.sqlite")
+    journal.release(run.id, journal.row(run.id).epoch)
+    journal.close()
+    other = nbflow.attach(run.id, home=run.home).resume(wait=False)
+    with pytest.raises(nbflow.LostLease):
+        run.wait(60)
+    let_go_on()
+    assert run.wait(60) == "succeeded"
+    assert other.wait(60) == "succeeded"
+
+
+#: A script that ends while its run, to which it holds no handle, goes on.
+FORGETFUL = """
+import nbflow, sys, time
+flow = nbflow.Flow("forgotten", base_dir=sys.argv[1])
+def node():
+    time.sleep(600)
+flow.task(node, name="node")
+run = flow.start(run_id="forgotten", workers=1)
+while run["node"].status != "running":
+    run.wait_changed(1)
+del run
+"""
+
+
+def test_a_script_that_ends_before_its_run_lets_go_of_it_in_good_order(tmp_path) -> None:
+    subprocess.run([sys.executable, "-c", FORGETFUL, tmp_path], timeout=60, check=True)
+    run = nbflow.attach("forgotten", home=tmp_path / ".nbflow")
+    assert run.status == "interrupted"
+    assert run["node"].reason.message == "the process that drove it has ended"
+
+
+def test_a_run_that_has_ended_takes_no_room_in_the_process_that_drove_it(tmp_path) -> None:
+    flow = nbflow.Flow("small", base_dir=tmp_path)
+    flow.task(lambda: 1, name="node")
+    run = flow.run(progress=False)
+    driver = weakref.ref(run._launch)
+    del run
+    gc.collect()
+    assert driver() is None
 
 
 def test_two_drivers_of_one_run(tmp_path) -> None:

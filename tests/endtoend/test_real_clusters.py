@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from distributed import Client, LocalCluster
 from distributed.security import Security
+from peaks import peak_bytes
 from watchpoint import until
 
 import nbflow
@@ -195,8 +196,7 @@ def test_an_adaptive_cluster_grows_for_a_run_and_shrinks_under_it(tmp_path, coun
     [
         (WITHOUT_STORE, "does not see the store"),
         ("import nbflow._version as v; v.__version__ = '0.0.7'", "has nbflow 0.0.7"),
-        # Dask's worker ends itself over a task that it cannot read, and the task goes elsewhere.
-        ("import sys; sys.modules['nbflow'] = None", ""),
+        ("import sys; sys.modules['nbflow'] = None", "cannot run nbflow"),
     ],
 )
 def test_a_worker_of_no_use_joins_late(tmp_path, outside, preamble, why) -> None:
@@ -220,7 +220,7 @@ def test_a_worker_of_no_use_joins_late(tmp_path, outside, preamble, why) -> None
         flow.task(work, name=name, params={"one": gate["result"]})
     run = flow.start(cluster=outside.address)
     until(lambda: run["gate"].status == "running")
-    outside.add_worker(preamble=preamble)
+    late = outside.add_worker(preamble=preamble)
     with Client(outside.address, set_as_default=False) as admin:
         admin.wait_for_workers(2)
         go.touch()
@@ -229,6 +229,85 @@ def test_a_worker_of_no_use_joins_late(tmp_path, outside, preamble, why) -> None
     assert [run[name].attempts for name in names] == [1] * 4
     assert marks.read_text() == "xxxx"
     assert why in notes(run)
+    assert late.poll() is None, "it is somebody's worker, and goes on"
+
+
+def test_while_only_a_worker_of_no_use_is_there_one_that_can_is_waited_for(
+    outside, counted
+) -> None:
+    fit = outside.add_worker()
+    run = counted.flow.start(cluster=outside.address)
+    until(lambda: counted.beginnings("slow") == 1)
+    outside.add_worker(preamble=WITHOUT_STORE)
+    with Client(outside.address, set_as_default=False) as admin:
+        admin.wait_for_workers(2)
+        fit.kill()
+        until(lambda: "does not see the store" in notes(run) and "Waiting for one" in notes(run))
+        outside.add_worker()
+        until(lambda: counted.beginnings("slow") == 2)
+        counted.let_go()
+        assert run.wait(60) == "succeeded"
+
+    counted.check(run, attempts=2)
+
+
+def test_after_a_refusal_resources_are_waited_for_as_before(tmp_path, outside) -> None:
+    outside.add_worker("--nthreads", "1")
+    go = tmp_path / "go"
+    flow = nbflow.Flow("late", base_dir=tmp_path)
+
+    @flow.task
+    def gate():
+        while not go.exists():
+            time.sleep(0.01)
+
+    for number in range(4):
+        flow.task(os.getpid, name=f"n{number}", after=[gate])
+    heavy = flow.task(os.getpid, name="heavy", after=["n0", "n1", "n2", "n3"], resources={"G": 1})
+    run = flow.start(cluster=outside.address)
+    until(lambda: run["gate"].status == "running")
+    outside.add_worker(preamble=WITHOUT_STORE)
+    with Client(outside.address, set_as_default=False) as admin:
+        admin.wait_for_workers(2)
+        go.touch()
+        until(lambda: run[heavy.name].status == "queued")
+        assert "does not see the store" in notes(run)
+        able = outside.add_worker("--resources", "G=1")
+        assert run.wait(60) == "succeeded"
+
+    assert run[heavy.name].outputs["result"] == able.pid
+
+
+# --- workers without the store --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "scheduler", ["", "import sys; sys.modules['nbflow'] = None"], ids=["known", "unknown"]
+)
+def test_large_values_travel_without_heaps_of_copies(
+    tmp_path, ungoverned, scheduler, recwarn
+) -> None:
+    ungoverned.start_scheduler(preamble=scheduler)
+    ungoverned.add_worker(preamble=WITHOUT_STORE)
+    size_bytes = 16 << 20
+    flow = nbflow.Flow("large", base_dir=tmp_path)
+
+    @flow.task
+    def make():
+        return os.urandom(size_bytes)
+
+    def use(made):
+        return len(made)
+
+    names = [f"use{number}" for number in range(6)]
+    for name in names:
+        flow.task(use, name=name, params={"made": make["result"]})
+    runs: list[nbflow.Run] = []
+    peak = peak_bytes(lambda: runs.append(flow.run(cluster=ungoverned.address, progress=False)))
+
+    assert [runs[0][name].outputs["result"] for name in names] == [size_bytes] * 6
+    assert peak < 4 * size_bytes
+    assert not [each for each in recwarn if "large graph" in str(each.message)]
 
 
 # --- the scheduler restarts -----------------------------------------------------------------------
@@ -256,6 +335,8 @@ def test_a_scheduler_that_restarts(ungoverned, counted) -> None:
     assert run.wait(60) == "succeeded"
     counted.check(run, attempts=2)
     assert "connected to the scheduler again" in notes(run)
+    lost = [record.event for record in run["slow"].story if record.type == "AttemptLost"]
+    assert [event.reason.kind for event in lost] == ["scheduler_lost"]
 
 
 def test_a_scheduler_that_does_not_come_back(ungoverned, counted, monkeypatch) -> None:

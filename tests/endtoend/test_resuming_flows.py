@@ -259,8 +259,11 @@ def test_a_killed_driver_leaves_a_doubt_and_the_run_waits_for_a_decision(tmp_pat
     sweep_temporary_folders()
 
     (tmp_path / "go").touch()
-    assert main(["resume", "careful", "-q", "--workers", "1"]) == 130
-    told = " ".join(capsys.readouterr().out.split())
+    assert main(["resume", "careful", "--workers", "1"]) == 130
+    printed = capsys.readouterr()
+    assert "mail: in doubt" in printed.err
+    assert "mail: started" not in printed.err, "it had started under the driver that is gone"
+    told = " ".join(printed.out.split())
     assert (
         "Look whether mail did its work, and decide: nbflow resolve careful mail --as succeeded "
         "(or failed, or retry). Then continue it with: nbflow resume careful"

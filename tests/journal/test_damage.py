@@ -95,6 +95,11 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(path, tmp_path):
         ),
         ("UPDATE runs SET flow='other'", r"run r1: its row in the list of runs is damaged"),
         ("UPDATE runs SET epoch=0", r"run r1: its row in the list of runs is damaged"),
+        ("UPDATE runs SET epoch=x''", r"run r1: its row in the list of runs is damaged"),
+        ("UPDATE runs SET last_seq='8x'", r"run r1: its row in the list of runs is damaged"),
+        ("UPDATE runs SET holder=CAST(x'ff' AS TEXT)", r"run r1: its row .* is damaged"),
+        ("UPDATE runs SET lease_until='soon'", r"run r1: its row in the list of runs is damaged"),
+        ("UPDATE runs SET last_seq=5", r"run r1: its row .* counts 5 records, .* with seq 6"),
         ("UPDATE signals SET kind='pause'", r"run r1, signal 1: the request is damaged"),
     ],
 )
@@ -102,6 +107,49 @@ def test_damage_names_the_place_and_is_never_skipped(path, damage, message):
     edit(path, damage)
     with SqlJournal.open(path) as journal, pytest.raises(JournalError, match=message):
         content(journal)
+
+
+def test_what_a_driver_appends_meanwhile_is_no_miscount(path):
+    with SqlJournal.open(path) as journal, SqlJournal.open(path) as driver:
+        reader = journal.read("r1")
+        assert next(reader).seq == 1
+        driver.append("r1", 1, [record(1, seq) for seq in range(9, 2009)])
+        assert [found.seq for found in reader][-1] <= 2008
+        early = journal.read("r1", 8)
+        driver.append("r1", 1, [record(1, 2009)])
+        assert [found.seq for found in early] == list(range(9, 2010))
+
+
+@pytest.mark.parametrize("text", [b"NOT NULL", b"AUTOINCREMENT", b"nbflow_meta", b"PRIMARY KEY"])
+def test_damaged_text_of_the_schema_is_damage(path, text):
+    changed = bytearray(path.read_bytes())
+    changed[changed.index(text) + 1] ^= 0x80  # SQLite quotes it, and it is no Unicode any more
+    path.write_bytes(changed)
+    with pytest.raises(JournalError, match=rf"{path} is damaged \(.*malformed database schema"):
+        SqlJournal.open(path)
+
+
+def test_a_row_of_other_types_is_damage_of_its_run_and_verified(path):
+    with SqlJournal.open(path) as journal:
+        journal.create("r2", CREATED, flow="sales", at=200.0)
+        edit(path, "UPDATE runs SET epoch='one', last_seq='many', holder=x'00' WHERE id='r1'")
+        (first, problem), (second, none) = journal.listed()
+        assert (first.id, first.epoch, first.last_seq, first.holder) == ("r1", 0, 0, "")
+        assert "run r1: its row" in problem
+        assert (second, none) == (journal.row("r2"), "")
+        (fault,) = journal.verify("r1")
+        assert fault.seq == 0
+        journal.remove("r1", now=1000.0)
+        assert [row.id for row in journal.rows()] == ["r2"]
+
+
+def test_a_damaged_number_of_a_record_is_found_and_leads_nowhere(path):
+    for number in ("'x'", "3000000000", "-1"):
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(f"UPDATE events SET seq={number} WHERE seq=8")
+        with SqlJournal.open(path) as journal:
+            assert list(journal.verify("r1"))
+        edit(path, f"UPDATE events SET seq=8 WHERE seq={number}")
 
 
 def test_records_before_the_damage_can_be_read(path):

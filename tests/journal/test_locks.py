@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from watchpoint import until
 from nbflow.core import events as ev
 from nbflow.core.errors import JournalError
 from nbflow.core.spec import FlowSpec
+from nbflow.driver.lease import LEASE_TTL_S
 from nbflow.journal import SqlJournal, locks
+from nbflow.journal.database import PATIENCE_S
 
 CREATED = ev.RunCreated(FlowSpec(name="sales", nodes=()), {}, "/out")
 
@@ -59,6 +62,32 @@ def test_the_stopped_process_that_holds_the_lock_is_named_with_the_way_out(journ
     assert "which is stopped" in message
     assert f"`kill -CONT {stopped}`" in message
     assert f"`kill -KILL {stopped}`" in message
+
+
+def test_a_driver_waits_longer_for_the_lock_than_who_begins_something(journal, path):
+    driver = SqlJournal.open(path, busy_timeout_s=0.05, patience_s=60.0)
+    epoch = driver.claim("r1", "host:1", now=100.0, ttl_s=30.0)
+    record = ev.Record("r1", 2, epoch, 101.0, ev.NodeReset("load", "why"))
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    with driver, contextlib.closing(holder), ThreadPoolExecutor(1) as pool:
+        holder.execute("BEGIN IMMEDIATE")
+        appended = pool.submit(driver.append, "r1", epoch, [record])
+        with pytest.raises(JournalError, match="is locked"):
+            journal.signal("r1", "cancel", "ada", at=100.0)
+        assert not appended.done(), "its run would end"
+        holder.execute("ROLLBACK")
+        appended.result()
+
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match="is locked"):
+            driver.claim("r1", "host:2", now=200.0, ttl_s=30.0)
+        holder.execute("ROLLBACK")
+        driver.renew("r1", epoch, now=110.0, ttl_s=30.0)
+    assert journal.row("r1").last_seq == 2
+
+
+def test_a_driver_is_patient_no_longer_than_its_lease():
+    assert PATIENCE_S + LEASE_TTL_S / 3 < LEASE_TTL_S
 
 
 def test_what_is_recorded_can_be_read_meanwhile(journal, path, stopped):

@@ -251,6 +251,35 @@ def test_a_write_that_the_system_cuts_off_is_as_if_it_had_not_been(journal, path
     assert list(journal.verify("r1")) == []
 
 
+def test_a_journal_for_which_there_is_no_room_leaves_no_file(tmp_path):
+    path = tmp_path / "new" / "journal.sqlite"
+    with limited_file_size(0), pytest.raises(JournalError, match="the disk"):
+        SqlJournal.open(path)
+    assert list(path.parent.iterdir()) == []
+    SqlJournal.open(path).close()
+
+
+def test_an_empty_file_that_was_there_before_stays(path):
+    path.parent.mkdir()
+    path.touch()
+    with limited_file_size(0), pytest.raises(JournalError, match="the disk"):
+        SqlJournal.open(path)
+    assert path.exists()
+
+
+def test_a_file_that_another_process_is_about_to_fill_stays(path):
+    path.parent.mkdir()
+    path.touch()
+    with sqlite3.connect(path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sqlite._remove_empty(path)
+        assert path.exists()
+        other.execute("ROLLBACK")
+    other.close()
+    sqlite._remove_empty(path)
+    assert not path.exists()
+
+
 def test_a_full_disk_does_not_keep_from_closing(path):
     journal = SqlJournal.open(path)
     journal.create("r1", CREATED, flow="sales", at=100.0)

@@ -4,7 +4,8 @@
 
 The journal is what this program writes, so it is made once for each version of the tables and
 never again: later programs must read it as it is. The run fails, retries, loses a worker,
-skips, is resumed, cancelled and resumed again, so that nearly every type of event is there.
+skips, takes a result from the cache, stores a checkpoint, has stages of cells, is
+in doubt, is resumed, cancelled, and resumed with other code, so that every type of event is there.
 """
 
 import json
@@ -50,37 +51,43 @@ def replayed(journal: SqlJournal, run: str) -> dict[str, Any]:
     return plain
 
 
-def flow_in(folder: Path) -> nbflow.Flow:  # noqa: C901 - its functions count, too
+def flow_in(folder: Path, *, changed: bool = False) -> nbflow.Flow:  # noqa: C901 - its functions
     """Return a flow whose nodes end in every way; the file ``mended`` lets ``bad`` succeed."""
-    cell = nbformat.v4.new_code_cell("rows = []", metadata={"tags": ["parameters"]})
-    cells = [cell, nbformat.v4.new_code_cell("total = sum(rows)\nprint(total)\ntotal")]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    report = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(report, folder / "report.ipynb")
-
     flow = nbflow.Flow("golden", params={"size": 3}, base_dir=folder)
 
-    @flow.task
-    def load(size: int = flow.param("size")) -> Any:
+    def load(size: int) -> Any:
         return list(range(size))
 
+    def load_in_another_way(size: int) -> Any:
+        return [*range(size)]
+
+    loaded = flow.task(
+        load_in_another_way if changed else load, name="load", params={"size": flow.param("size")}
+    )
+
     @flow.task
-    def large(rows: Any = load["result"]) -> Any:
+    def large(rows: Any = loaded["result"]) -> Any:
         return list(range(len(rows) * 5000))
 
-    flow.notebook(folder / "report.ipynb", params={"rows": load["result"]}, outputs=["total"])
+    flow.notebook(folder / "report.ipynb", params={"rows": loaded["result"]}, outputs=["total"])
+    flow.notebook(folder / "stages.ipynb", cells=True)
+    flow.task(cached, cache=True)
 
     @flow.task(retries=nbflow.Retry(2, backoff=0.05))
     def flaky() -> None:
-        _once(folder / "flaky", ValueError("the first time fails"))
+        if _first_time(folder / "flaky"):
+            raise ValueError("the first time fails")
 
     @flow.task(after=[flaky, large])
     def dies() -> None:
-        if not (folder / "dies").exists():
-            (folder / "dies").touch()
+        if _first_time(folder / "dies"):
             os._exit(1)
 
-    @flow.task(after=[dies])
+    @flow.task(after=[dies], effect="at_most_once")
+    def once() -> str:
+        os._exit(1)
+
+    @flow.task(after=[once])
     def bad() -> None:
         if not (folder / "mended").exists():
             raise LookupError("not mended yet")
@@ -95,24 +102,54 @@ def flow_in(folder: Path) -> nbflow.Flow:  # noqa: C901 - its functions count, t
     def last() -> str:
         return "done"
 
-    def _once(mark: Path, error: Exception) -> None:
-        if not mark.exists():
-            mark.touch()
-            raise error
+    def _first_time(mark: Path) -> bool:
+        is_first = not mark.exists()
+        mark.touch()
+        return is_first
 
     return flow
 
 
+def cached() -> str:
+    """Return what an earlier run has returned."""
+    return "from the cache"
+
+
+def write_notebooks(folder: Path) -> None:
+    """Write a notebook with a checkpoint, and one whose cells can run side by side."""
+    code = nbformat.v4.new_code_cell
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    report = [
+        code("rows = []", metadata={"tags": ["parameters"]}),
+        code("total = sum(rows)", metadata={"tags": ["checkpoint"]}),
+        code("print(total)\ntotal"),
+    ]
+    # Two seconds each: what is expected to take no time is no stage of its own.
+    wait = "import time\ntime.sleep(2)\n"
+    stages = [code(wait + "left = 1"), code(wait + "right = 2"), code("left + right")]
+    for name, cells in (("report", report), ("stages", stages)):
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
 def lead(folder: Path) -> None:
-    """Take the run through failure, resumption and cancellation to its end."""
-    flow = flow_in(folder)
+    """Take the run through doubt, failure, cancellation and a change to its end."""
     home = folder / "home"
+    write_notebooks(folder)
+    before = nbflow.Flow("before", base_dir=folder)
+    before.task(cached, cache=True)
+    before.run(run_id="before", home=home, workers=1, progress=False).close()
+    flow = flow_in(folder)
     try:
-        flow.run(run_id="golden", home=home, workers=1, progress=False, output_dir=folder / "out")
-    except RunFailed as failed:
-        run = failed.run
+        flow.run(run_id="golden", home=home, workers=2, progress=False, output_dir=folder / "out")
+    except RunCancelled as in_doubt:
+        run = in_doubt.run
         assert isinstance(run, nbflow.Run)
-    (folder / "mended").touch()
+    run.resolve("once", "succeeded")
+    try:
+        run.resume(workers=1, progress=False)
+    except RunFailed:
+        (folder / "mended").touch()
     run.resume(workers=1, wait=False)
     while not (folder / "slow").exists():
         time.sleep(0.01)
@@ -121,7 +158,7 @@ def lead(folder: Path) -> None:
         run.join(progress=False)
     except RunCancelled:
         (folder / "go").touch()
-    run.resume(workers=1, progress=False)
+    run.resume(flow=flow_in(folder, changed=True), workers=1, progress=False)
     run.close()
 
 

@@ -64,6 +64,9 @@ UNFIT = [
     "import sys\nsys.last_value",
     "%debug",
     "a = = 1",
+    "class C:\n    def number(self):\n        return hash(self)",
+    "key = lambda thing: id(thing)",
+    "import os\n\ndef mine():\n    return os.getpid()",
 ]
 
 
@@ -82,12 +85,31 @@ FIT = [
     "!ls",
     "%load_ext autoreload\n%autoreload 2",
     "",
+    "id = 5\nprint(id)",
+    "class C:\n    def __hash__(self):\n        return hash(self.a)",
+    "row.id, row.hash",
+    "print({id(x): hash(x) for x in [1, 2]})",
 ]
 
 
 @pytest.mark.parametrize("cell", FIT)
 def test_common_cells_are_fit(cell):
     assert plan("a = 1", cell, new_markdown_cell("_")).unfit == ""
+
+
+ASKED_TWICE = [
+    ("seen = {id(x): x for x in []}", "seen.get(id(1))"),
+    ("numbers = list(map(id, []))", "id(numbers)"),
+    ("known = {hash(object()): 1}", "hash(1) in known"),
+    ("import os\npid = os.getpid()", "pid == os.getpid()"),
+    ("from threading import get_ident\nme = get_ident()", "me == get_ident()"),
+]
+
+
+@pytest.mark.parametrize("cells", ASKED_TWICE)
+def test_numbers_of_a_process_may_be_asked_for_by_one_cell_only(cells):
+    assert [plan(cell).unfit for cell in cells] == ["", ""]
+    assert "another one in each process" in plan(*cells).unfit
 
 
 def test_what_is_defined_once_and_purely_is_made_again():

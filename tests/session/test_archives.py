@@ -1,5 +1,6 @@
 """A run as one file: there and back, and nothing of what is not whole."""
 
+import errno
 import json
 import os
 import shutil
@@ -210,6 +211,25 @@ def test_a_file_that_was_cut_short_adds_nothing(exported, other, part):
     with pytest.raises(ArchiveError, match=r"cannot be imported: .* Nothing was added"):
         import_run(exported, home=other)
     assert is_empty(other)
+
+
+def test_a_file_that_is_not_whole_leaves_no_new_home(exported, other):
+    exported.write_bytes(exported.read_bytes()[:200])
+    with pytest.raises(ArchiveError, match="Nothing was added"):
+        import_run(exported, home=other)
+    assert not other.exists()
+
+
+def test_an_export_onto_a_full_disk_says_that_it_is_to_be_done_again(home, tmp_path, monkeypatch):
+    whole_run(home, "sales-1")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ArtifactError, match=r"Free some space there, then export again$"):
+        export_run("sales-1", tmp_path / "sales.zip", home=home.folder)
+    assert list(tmp_path.glob("*.tmp")) == []
 
 
 def test_a_flipped_bit_anywhere_adds_nothing(exported, other):

@@ -34,7 +34,7 @@ def learned(home):
         read = []
 
         class Watched:
-            rows = home.journal.rows
+            listed = home.journal.listed
 
             @staticmethod
             def read(run, after_seq=0):

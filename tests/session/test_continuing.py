@@ -13,17 +13,19 @@ import nbflow
 from nbflow.core import events as ev
 from nbflow.core import machine
 from nbflow.core.decisions import Decision
-from nbflow.core.errors import DefinitionError, NbflowError, RunHeld
+from nbflow.core.errors import ArtifactError, DefinitionError, NbflowError, RunHeld
 from nbflow.core.making import fingerprint_of
 from nbflow.core.resuming import Wish
 from nbflow.core.states import RunStatus
 from nbflow.core.values import Inline
 from nbflow.core.view import RunView
 from nbflow.definition.input_files import FileMemo, input_digest
+from nbflow.driver import Resumption
 from nbflow.driver.ledger import Ledger
 from nbflow.session import launching
 from nbflow.session.continuing import Again, decide, plan_resume, stored_values
 from nbflow.session.home import Home
+from nbflow.session.resuming import foreseen
 from nbflow.session.run import Run
 
 FLOW = """\
@@ -277,6 +279,10 @@ def test_wishes(kept, wish, kinds) -> None:
         (Wish(begin_at=("clan",)), "the run has no node 'clan'. It has: "),
         (Wish(only=("nobody", "clean")), "no node 'nobody'"),
         (Wish(only=("clean",)), "cannot run alone: it needs load, which is ready. Name load too"),
+        (
+            Wish(begin_at=("load", "report"), only=("load",)),
+            "node 'report': --from cannot run it, since --only leaves it out (load). Name it by",
+        ),
     ],
 )
 def test_wishes_that_cannot_be_granted(kept, wish, told) -> None:
@@ -289,6 +295,56 @@ def test_wishes_that_cannot_be_granted(kept, wish, told) -> None:
 def test_a_node_alone_may_bring_the_one_that_it_needs(kept) -> None:
     kept.create()
     assert not kept.plan(wish=Wish(only=("clean", "load")))[1].nothing
+
+
+def test_a_node_may_be_begun_at_and_be_the_only_one(kept) -> None:
+    kept.create().succeed()
+    assert kept.resets(wish=Wish(begin_at=("clean",), only=("clean",))) == {"clean": "forced"}
+
+
+def cancelled(kept):
+    """The run, cancelled after `load` had succeeded."""
+    kept.create()
+    made_of = fingerprint_of(kept.run, "load", "")
+    return kept.tell(
+        ev.AttemptScheduled("load", 1, made_of),
+        ev.AttemptSucceeded("load", 1, 1.0, 2.0, {"result": Inline(6)}),
+        ev.CancelRequested("ann"),
+        ev.NodeCancelled("clean"),
+        ev.NodeCancelled("report"),
+        ev.RunEnded(RunStatus.CANCELLED),
+    )
+
+
+def test_a_cancelled_run_stays_so_where_the_only_node_is_done(kept, monkeypatch) -> None:
+    cancelled(kept)
+    _, plan, said = kept.plan(wish=Wish(only=("load",)))
+    assert plan.nothing
+    assert said == [
+        "there is nothing to do: load is done and unchanged, and the run stays cancelled"
+    ]
+    monkeypatch.delattr(launching, "resume")
+    seq = kept.run.seq
+    run = Run("kept", kept.home)
+    with pytest.warns(UserWarning, match="nothing to do"):
+        run.resume(only=["load"], wait=False)
+    assert (run.status, kept.run.seq) == (RunStatus.CANCELLED, seq)
+
+
+def test_a_cancelled_run_goes_on_with_what_is_not_done(kept) -> None:
+    cancelled(kept)
+    assert not kept.plan()[1].nothing
+    assert kept.resets(wish=Wish(only=("clean",))) == {"clean": "resumed"}
+
+
+def test_a_cancelled_run_is_opened_again_where_all_that_was_not_done_is_gone(kept) -> None:
+    cancelled(kept)
+    rest = nbflow.load(kept.file).prepare({}).spec
+    alone = replace(rest, nodes=tuple(node for node in rest.nodes if node.name == "load"))
+    change = ev.FlowChanged(alone, kept.run.params)
+    plan = foreseen(kept.run, Resumption(change, Wish()), {})
+    assert plan.resets == ()
+    assert not plan.nothing, "it succeeds now"
 
 
 # --- decisions ------------------------------------------------------------------------------------
@@ -359,6 +415,21 @@ def test_a_decision_for_a_run_that_is_held_by_somebody_who_does_not_drive_it(kep
     kept.home.journal.claim("kept", "elsewhere:1:0", now=launching.time.time(), ttl_s=30)
     with pytest.raises(RunHeld):
         decide(kept.home, view, Decision("load", "failed", "ann"))
+
+
+def test_who_cannot_decide_or_cancel_after_all_keeps_nobody_from_the_run(kept, monkeypatch) -> None:
+    view = doubtful(kept)
+
+    def unreachable(attempt):
+        raise ArtifactError("the store cannot be reached")
+
+    monkeypatch.setattr(kept.home.store, "get_receipt", unreachable)
+    with pytest.raises(ArtifactError):
+        decide(kept.home, view, Decision("load", "failed", "ann"))
+    assert kept.home.journal.row("kept").holder == ""
+    with pytest.raises(ArtifactError):
+        Run("kept", kept.home).cancel()
+    assert kept.home.journal.row("kept").holder == ""
 
 
 def test_outputs_of_a_decision_are_stored_as_those_of_a_node(kept) -> None:

@@ -24,8 +24,8 @@ class CountingJournal:
         self._journal = journal
         self.read_runs = []
 
-    def rows(self):
-        return self._journal.rows()
+    def listed(self):
+        return self._journal.listed()
 
     def read(self, run, after_seq=0):
         self.read_runs.append(run)

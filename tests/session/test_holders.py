@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from watchpoint import until
 
 from nbflow.core.errors import JournalError, LostLease
@@ -23,9 +24,10 @@ import os, signal, sys
 from nbflow.core.events import NodeReset, Record
 from nbflow.journal import SqlJournal
 from nbflow.journal.seals import seal
-from nbflow.session.holders import driver_name
+from nbflow.session.holders import Sign, driver_name
 
 journal = SqlJournal.open(sys.argv[1])
+sign = Sign(journal.row("r1"))
 epoch = journal.claim("r1", driver_name(), now=100.0, ttl_s=30.0)
 print("ready", flush=True)
 if sys.argv[2] == "writing":
@@ -44,6 +46,19 @@ else:
     os.kill(os.getpid(), signal.SIGSTOP)
 """
 
+#: Is at work on a run as long as nobody tells it to let go of that.
+SLEEPER = """
+from nbflow.ports import RunRow
+from nbflow.session.holders import Sign, driver_name
+
+sign = Sign(RunRow("r1", "f", 0.0, 1, 1))
+print(driver_name(), flush=True)
+input()
+sign.take_down()
+print("has let go", flush=True)
+input()
+"""
+
 
 def row(holder, lease_until=100.0):
     return RunRow("r1", "f", 0.0, 1, 1, holder, lease_until)
@@ -55,12 +70,13 @@ def state_of(pid):
 
 @pytest.fixture
 def sleeper():
-    """A process that names itself as a driver does, and then waits."""
-    program = (
-        "from nbflow.session.holders import driver_name\nprint(driver_name(), flush=True)\ninput()"
-    )
+    """A process that names itself as a driver does, shows the sign of a run, and waits."""
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SLEEPER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
     ) as process:
         process.holder = process.stdout.readline().strip()
         yield process
@@ -176,6 +192,23 @@ def test_a_process_is_never_ended_by_itself():
 def test_a_driver_is_not_ended_for_what_a_wrong_clock_says(sleeper):
     assert not end_stale_driver(row(sleeper.holder, 1e9), now=100.0)
     assert not is_dead(sleeper.holder)
+
+
+def test_who_has_let_go_of_the_run_and_does_something_else_is_not_ended(sleeper):
+    sleeper.stdin.write("\n")
+    assert sleeper.stdout.readline() == "has let go\n"
+    assert not end_stale_driver(row(sleeper.holder), now=1000.0)
+    assert not is_dead(sleeper.holder)
+
+
+def test_who_is_at_work_on_another_run_is_not_ended(sleeper):
+    for other in (
+        replace(row(sleeper.holder), id="r2"),
+        replace(row(sleeper.holder), created_at=1.0),
+    ):
+        assert not end_stale_driver(other, now=1000.0)
+    assert not is_dead(sleeper.holder)
+    assert end_stale_driver(row(sleeper.holder), now=1000.0)
 
 
 def test_who_has_ended_need_not_be_ended(sleeper):

@@ -1,5 +1,7 @@
 """Which folder is a home, where its parts are, and which run is meant."""
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ from nbflow.core.errors import JournalError, UnknownRun
 from nbflow.core.events import NodeReset, Record, RunCreated
 from nbflow.core.spec import FlowSpec
 from nbflow.journal import filesystems
+from nbflow.session import tenants
 from nbflow.session.home import Home, chosen, located
 
 CREATED = RunCreated(FlowSpec(name="f", nodes=()), {}, "")
@@ -134,3 +137,88 @@ def test_a_read_only_home_can_be_looked_at(home) -> None:
         for file, mode in zip(files, modes, strict=True):
             file.chmod(mode)
     assert told == "['other', 'sales-1', 'sales-2'] b'x'\n"
+
+
+def lose(folder, how) -> None:
+    journal = folder / "journal.sqlite"
+    journal.write_bytes(b"") if how == "empty" else journal.unlink()
+
+
+@pytest.mark.parametrize("how", ["empty", "missing"])
+def test_a_lost_journal_is_no_new_one_while_its_artifacts_are_there(home, tmp_path, how) -> None:
+    home.store.put(b"x", "text")
+    home.close()
+    lose(home.folder, how)
+    before = sorted(home.folder.rglob("*"))
+
+    for opening in (lambda: Home.open(home.folder), lambda: Home.find(home.folder, tmp_path)):
+        with pytest.raises(JournalError, match=rf"is {how}, but .*artifacts.* backup"):
+            opening()
+    assert sorted(home.folder.rglob("*")) == before
+    assert located(None, tmp_path, {}) == home.folder, "nor is another home taken for this one"
+
+    (home.folder / "artifacts").rename(tmp_path / "given up")
+    again = Home.open(home.folder)
+    assert again.journal.rows() == []
+    again.close()
+
+
+def test_a_journal_without_tables_is_no_new_one_either(home) -> None:
+    home.store.put(b"x", "text")
+    home.close()
+    journal = home.folder / "journal.sqlite"
+    journal.unlink()
+    with contextlib.closing(sqlite3.connect(journal)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    with pytest.raises(JournalError, match=r"has no tables, but .*artifacts"):
+        Home.open(home.folder)
+
+
+def test_a_home_whose_first_opening_was_cut_short_is_new(home) -> None:
+    home.close()
+    assert list((home.folder / "artifacts").iterdir()), "the store is there, and empty"
+    lose(home.folder, "empty")
+    Home.open(home.folder).close()
+
+
+def test_a_journal_that_another_process_has_just_made_is_not_lost(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "home"
+
+    def meanwhile(*args) -> str:
+        monkeypatch.undo()
+        other = Home.open(folder)
+        other.store.put(b"x", "text")
+        other.close()
+        return "artifacts"
+
+    monkeypatch.setattr("nbflow.session.home._orphans", meanwhile)
+    Home.open(folder).close()
+
+
+def test_in_a_shared_store_only_a_journals_own_word_tells_that_it_was_lost(tmp_path) -> None:
+    homes = [tmp_path / "one", tmp_path / "two"]
+    for folder in homes:
+        folder.mkdir()
+        (folder / "home.toml").write_text(f'artifacts = "{tmp_path / "shared"}"\n')
+    first = Home.open(homes[0])
+    tenants.settle(first.store, first.journal.place)
+    first.store.put(b"x", "text")
+    first.close()
+
+    Home.open(homes[1]).close()
+    lose(homes[0], "missing")
+    with pytest.raises(JournalError, match=r"is missing, but .*shared"):
+        Home.open(homes[0])
+
+
+def test_a_damaged_row_hides_no_other_run(home) -> None:
+    home.close()
+    with contextlib.closing(sqlite3.connect(home.folder / "journal.sqlite")) as connection:
+        connection.execute("UPDATE runs SET last_seq='many' WHERE id='other'")
+        connection.commit()
+    again = Home.open(home.folder)
+    assert again.run_row("sales-1").id == "sales-1"
+    assert again.run_id("oth") == "other"
+    with pytest.raises(JournalError, match="run other: its row"):
+        again.run_row("oth")
+    again.close()

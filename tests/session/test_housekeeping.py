@@ -18,7 +18,8 @@ from nbflow.core.ids import AttemptId
 from nbflow.core.values import Artifact, Inline
 from nbflow.journal import Overflow, SqlJournal
 from nbflow.session import tenants
-from nbflow.session.home import Home, driver_name
+from nbflow.session.holders import driver_name
+from nbflow.session.home import Home
 from nbflow.session.housekeeping import CannotClean, Limits, clean
 from nbflow.session.logbook import FOLDER, LogBook, read_lines
 

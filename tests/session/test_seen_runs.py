@@ -5,7 +5,7 @@ import pytest
 from nbflow.core import events as ev
 from nbflow.core import machine
 from nbflow.core.spec import FlowSpec
-from nbflow.session import launching
+from nbflow.session import claiming
 from nbflow.session.home import Home
 
 RUN = "r1"
@@ -34,10 +34,11 @@ def test_a_run_that_was_seen_before_is_read_on_from_there(home):
     claimed = ev.Record(RUN, 2, epoch, time.time(), ev.RunClaimed("another"))
     home.journal.append(RUN, epoch, [claimed])
     home.journal.release(RUN, epoch)
-    held = launching.claim(home, RUN, time.time, seen)
+    held = claiming.claim(home, RUN, time.time, seen)
     assert held.run == recorded(home)
     assert held.run.seq == 2
     assert held.run.graph is seen.graph
+    held.give_back()
 
 
 def test_a_run_whose_id_was_used_again_is_read_from_its_beginning(home):
@@ -45,5 +46,6 @@ def test_a_run_whose_id_was_used_again_is_read_from_its_beginning(home):
     seen = recorded(home)
     home.journal.remove(RUN, now=time.time())
     create(home, "second")
-    held = launching.claim(home, RUN, time.time, seen)
+    held = claiming.claim(home, RUN, time.time, seen)
     assert held.run.graph.spec.name == "second"
+    held.give_back()

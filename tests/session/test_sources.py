@@ -49,6 +49,7 @@ def test_a_followed_run_grows_with_its_journal(tmp_path) -> None:
 
         epoch = journal.claim("r", "elsewhere:1:1", now=10.0, ttl_s=30.0)
         assert followed.view().driven is True
+        assert followed.view().is_taking_over is True, "it has recorded nothing yet"
         assert followed.wait_changed(0.0) is False
         journal.append(
             "r",
@@ -60,6 +61,7 @@ def test_a_followed_run_grows_with_its_journal(tmp_path) -> None:
         )
         assert followed.wait_changed(0.0) is True
         assert followed.view().run["a"].state is NodeState.QUEUED
+        assert followed.view().is_taking_over is False
         now[0] = 41.0
         assert followed.view().driven is False, "the lease has ended"
 

@@ -8,6 +8,7 @@ import pytest
 from staged_run import StagedRun, node
 
 from nbflow.core.errors import JournalError, RunCancelled, RunFailed, RunInterrupted
+from nbflow.core.events import CancelRequested
 from nbflow.core.findings import Diagnosis
 from nbflow.core.states import RunStatus
 from nbflow.session import watching
@@ -88,6 +89,31 @@ def test_a_driver_that_cannot_go_on_is_told_with_its_cause(tmp_path) -> None:
     with pytest.raises(RunInterrupted, match="the disk is full") as stop:
         watching.join(Run(tmp_path, RunStatus.INTERRUPTED, full), progress=False)
     assert isinstance(stop.value.__cause__, JournalError)
+
+
+def test_what_else_has_interrupted_the_waiting_is_told_as_such(tmp_path) -> None:
+    def terminated() -> None:
+        raise KeyboardInterrupt("stopped by SIGTERM")
+
+    run = Run(tmp_path, RunStatus.INTERRUPTED, terminated)
+    with pytest.raises(KeyboardInterrupt):
+        watching.join(run, progress=False)
+    assert run.interrupted == "stopped by SIGTERM"
+
+
+def test_a_run_that_was_resumed_in_part_names_what_is_left_and_no_failure(tmp_path) -> None:
+    staged = StagedRun(node("a"), node("b", after=["a"]), node("c", after=["b"]))
+    staged.do(CancelRequested("ann")).resume("a").succeed("a")
+    run = Run(tmp_path, staged.run.status)
+    run.view = staged.view
+    run.failures = dict
+    with pytest.raises(RunFailed) as stop:
+        watching.join(run, progress=False)
+    first, then = str(stop.value).splitlines()
+    assert first == ("run sales-1 is not complete: no node failed, but there is still to run: b, c")
+    assert then.startswith("Continue it with: nbflow resume sales-1")
+    staged.resume("b").fail("b")
+    assert watching.left_undone(staged.run) == "", "its failure is told instead"
 
 
 class Full(io.StringIO):

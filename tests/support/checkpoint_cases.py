@@ -9,6 +9,42 @@ def raising(source):
 
 #: Namespaces that can be moved.
 MOVABLE = {
+    "settings of Python's own modules": (
+        [
+            """\
+import csv, logging, sys, tempfile
+logging.disable(logging.ERROR)
+csv.field_size_limit(77)
+sys.set_int_max_str_digits(700)
+tempfile.tempdir = '/var/tmp'
+""",
+        ],
+        [
+            """\
+print(logging.root.manager.disable, csv.field_size_limit(), sys.get_int_max_str_digits())
+print(tempfile.gettempdir())
+""",
+        ],
+    ),
+    "what libraries do to themselves when they are used": (
+        [
+            """\
+import datetime, mimetypes, re, tempfile, urllib.parse
+import numpy as np, pandas as pd, matplotlib.pyplot as plt
+frame = pd.DataFrame({'a': pd.to_datetime(['2020-01-01']), 'b': ['x']})
+shown = frame.to_html(), frame.groupby('b').sum(numeric_only=True), frame.to_csv()
+figure = plt.hist([1, 2, 3]) and None
+plt.close('all')
+when = datetime.datetime.strptime('2020', '%Y'), urllib.parse.urlparse('http://a/b').netloc
+found = re.findall('a+', 'caat'), np.linalg.inv(np.eye(2)).tolist(), tempfile.gettempdir()
+""",
+        ],
+        [
+            """\
+print(when, found, frame.shape)
+""",
+        ],
+    ),
     "aliases": (
         [
             """\
@@ -388,6 +424,13 @@ print(Base.seen, Child in Base.seen)
 
 #: What keeps a kernel from being left, and words of what is said, one of which is enough.
 HELD = {
+    "umask": ("import os\nos.umask(0o77)\n", "Umask"),
+    "limit of the process": (
+        "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (500, 1000))\n",
+        "RLIMIT_NOFILE",
+    ),
+    "niceness": ("import os\nos.nice(1)\n", "niceness"),
+    "dialect of csv": ("import csv\ncsv.register_dialect('mine', delimiter='|')\n", "dialect"),
     "file": (
         """\
 f = open('x.txt', 'w')

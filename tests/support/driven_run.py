@@ -10,6 +10,7 @@ from nbflow.core import machine
 from nbflow.core.policies import Limits, Policy
 from nbflow.core.resuming import Wish
 from nbflow.core.spec import FlowSpec, FunctionCode, Identity, NodeSpec
+from nbflow.core.states import RUN_ENDED
 from nbflow.core.values import FromOutput, FromParam, Inline
 from nbflow.driver import Driver, Resumption, Surroundings
 from nbflow.driver.ledger import Ledger
@@ -71,12 +72,16 @@ class DrivenRun:
         self.journal = beside.journal if beside else MemoryJournal()
         self.store = beside.store if beside else MemoryStore(folder)
         self.clock = Clock()
+        #: Whether workers reach the store themselves.
+        self.shares_store = True
         #: Content of the files that nodes read, by path.
         self.files = {}
         #: Names of the nodes in the order in which they have really begun.
         self.ran = []
         #: What nodes give as ``result``, if not 1.
         self.results = {}
+        #: Where its attempts run, and whether the store can be seen from there.
+        self.cluster_type, self.shares_store = FakeCluster, True
         self.spec = FlowSpec(name="flow", nodes=nodes, limits=limits or Limits())
         self.params = {name: Inline(value) for name, value in (params or {}).items()}
         created = ev.RunCreated(self.spec, self.params, str(folder), forked_from=forked_from)
@@ -123,7 +128,9 @@ class DrivenRun:
         """Write what a driver has recorded that then died."""
         epoch = self.journal.claim(self.id, "gone:1:0", now=self.clock(), ttl_s=30)
         ledger = Ledger(self.run, epoch, self.journal, self.clock)
-        for event in (ev.RunClaimed("gone:1:0"), *events):
+        ended = self.run.status in RUN_ENDED
+        begun = ev.RunReopened("gone:1:0") if ended else ev.RunClaimed("gone:1:0")
+        for event in (begun, *events):
             ledger.record(event)
         ledger.commit()
         self.journal.release(self.id, epoch)
@@ -134,17 +141,21 @@ class DrivenRun:
         await succeed(task)
         return {name: Inline(self.results.get(task.id.node, 1)) for name in task.outputs}
 
+    def digest_of_files(self, paths):
+        return " ".join(self.files.get(path, "") for path in paths)
+
     def driver(self, cluster, change=None, wish=None, cache=None):
+        left = [signal.id for signal in self.journal.signals(self.id)]
         epoch = self.journal.claim(self.id, "here:1:0", now=self.clock(), ttl_s=30)
         run = self.run
         surroundings = Surroundings(
             self.journal,
             self.store,
             cluster,
-            True,
+            self.shares_store,
             1,
             cache=cache,
-            digest_of_files=lambda paths: " ".join(self.files.get(it, "") for it in paths),
+            digest_of_files=self.digest_of_files,
             seeds=seeds_of(self.journal, run.forked_from),
         )
         return Driver(
@@ -155,6 +166,7 @@ class DrivenRun:
             clock=self.clock,
             rng=random.Random(1),
             resumption=Resumption(change, wish or Wish()),
+            left=left,
         )
 
     def drive(self, behaviour=None, meanwhile=None, **how):
@@ -166,7 +178,7 @@ class DrivenRun:
         self.ran = []
 
         async def main():
-            cluster = FakeCluster(behaviour or self.perform, clock=self.clock)
+            cluster = self.cluster_type(behaviour or self.perform, clock=self.clock)
             driver = self.driver(cluster, **how)
             await cluster.start(driver.put)
             try:

@@ -3,8 +3,9 @@ import pytest
 
 from nbflow.core import events as ev
 from nbflow.core import machine as m
+from nbflow.core.fingerprints import Fingerprint
 from nbflow.core.policies import Policy, Retry
-from nbflow.core.run import NodeRun, Run, settled, spoils
+from nbflow.core.run import Earlier, NodeRun, Run, settled, spoils
 from nbflow.core.spec import FlowSpec, FunctionCode, NodeSpec
 from nbflow.core.states import NodeState, Reason, RunStatus
 from nbflow.core.values import Inline
@@ -12,6 +13,7 @@ from nbflow.testing.invariants import validate
 
 ERROR = Reason("error", "broke")
 SKIP = Reason("upstream_failed", "a failed")
+EARLIER = Earlier(Fingerprint("code"), {}, None, None, 1.0, 2.0)
 
 
 @pytest.fixture
@@ -63,6 +65,11 @@ def test_the_nodes_are_those_of_the_graph(run):
         ("b", NodeRun(NodeState.WAITING, 1, due_at=3.0), "due_at must be set while backing off"),
         ("a", NodeRun(NodeState.READY, 0, failures=1), "must not outnumber attempts"),
         ("a", NodeRun(NodeState.QUEUED, 0), "must have a number and a time"),
+        (
+            "a",
+            NodeRun(NodeState.READY, 0, forced=True, earlier=EARLIER),
+            "have nothing that stands",
+        ),
         (
             "a",
             NodeRun(NodeState.RUNNING, 0, attempt=1, scheduled_at=1.0),
@@ -124,6 +131,8 @@ def ended(state, **fields):
         (ended(NodeState.SUCCEEDED), "the outputs that were asked for, \\['x'\\] too"),
         (ended(NodeState.SUCCEEDED, reason=ERROR), "neither reason nor error"),
         (ended(NodeState.SUCCEEDED, attempt=0), "must have been attempted"),
+        (ended(NodeState.SUCCEEDED, forced=True), "have nothing that stands"),
+        (ended(NodeState.SUCCEEDED, may_repeat=True), "must not be allowed to repeat"),
         (ended(NodeState.SUCCEEDED, ended_at=None), "must say when it ended"),
         (ended(NodeState.FAILED, failures=1), "must carry a reason of failure"),
         (ended(NodeState.FAILED, failures=1, reason=SKIP), "must carry a reason of failure"),

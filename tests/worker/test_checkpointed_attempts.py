@@ -120,7 +120,7 @@ def test_a_killed_kernel_goes_on_after_its_checkpoint(attempts, bench):
     task = bench.notebook(
         new_markdown_cell("# Title"),
         "import os, time\nprint('first')",
-        tagged("rows = [os.getpid() * 0 + 1]", "checkpoint"),
+        tagged("rows = [1]", "checkpoint"),
         "open('pid', 'w').write(str(os.getpid()))\n"
         "while not os.path.exists('go'):\n    time.sleep(0.01)\nprint('through')",
         "rows.append(2)\nrows",
@@ -165,6 +165,23 @@ def test_they_come_by_themselves_but_not_after_the_last_cell(attempts):
     assert len(attempts.stored) in (1, 2)
     assert attempts.stored[0].cell == 1
     assert note(book)["stored_after_cell"] in (0, 1)
+
+
+def test_each_checkpoint_counts_until_the_next(attempts, bench):
+    task = bench.notebook(
+        tagged("a = 1", "checkpoint"),
+        tagged("b = a + 1", "checkpoint"),
+        tagged("import sqlite3\nconn = sqlite3.connect(':memory:')", "checkpoint"),
+        tagged("conn.close()\ndel conn\nc = b + 1", "checkpoint"),
+        "print(a, b, c)",
+    )
+    _, expected = attempts.run(task)
+    assert [it.cell for it in attempts.stored] == [1, 2, 4]
+    assert list(note(expected)["not_stored"]) == ["2"], "of an open connection alone"
+    for checkpoint in attempts.stored:
+        _, book = attempts.run(msgspec.structs.replace(task, checkpoint=checkpoint))
+        assert note(book).get("resumed_at_cell") == checkpoint.cell, note(book)
+        assert shown(book) == shown(expected)
 
 
 def test_without_a_wish_nothing_is_different(attempts):
@@ -220,6 +237,14 @@ def test_a_change_of_a_later_cell_does_not_matter(attempts, bench):
             "import json\njson.encoder.FLOAT_REPR = 5\nimport colorsys\ncolorsys.ONE_THIRD = 1",
             lambda place: None,
         ),
+        ("import math\nmath.pi = 3", lambda place: None),
+        ("import sys\nsys.tracebacklimit = 3", lambda place: None),
+        ("import builtins\nbuiltins.added = 3", lambda place: None),
+        ("import os\nos.added = 1", lambda place: None),
+        ("import json\njson.added = 1", lambda place: None),
+        ("import sys\nsys.modules['fake'] = sys", lambda place: None),
+        ("import mimetypes\nmimetypes.add_type('a/b', '.qq')", lambda place: None),
+        ("import sqlite3\nsqlite3.register_adapter(complex, str)", lambda place: None),
     ],
 )
 def test_what_is_outside_of_the_kernel_must_be_as_it_was(attempts, bench, before, spoil):
@@ -333,6 +358,19 @@ def test_a_worker_without_the_store_sends_the_bytes_along(attempts, bench):
     assert outcome.status == "succeeded"
     notes = [it.message for it in bench.reports if isinstance(it, WorkerNote)]
     assert notes == ["group/node goes on at cell 1, after its checkpoint"]
+
+
+def test_a_checkpoint_that_does_not_come_along_is_not_used(attempts, bench):
+    task = bench.notebook(tagged("a = 1", "checkpoint"), "print(a)")
+    attempts.run(task)
+    (checkpoint,) = attempts.stored
+    carried = {task.code.digest: bench.store.get(task.code.digest)}
+    bench.reports.clear()
+    task = msgspec.structs.replace(task, carried=carried, checkpoint=checkpoint)
+    assert bench.run(task, store=None).status == "succeeded"
+    (told,) = [it.message for it in bench.reports if isinstance(it, WorkerNote)]
+    assert told.startswith("group/node starts over")
+    assert "did not come along with the task" in told
 
 
 def test_outputs_of_before_count_against_the_limit(attempts):

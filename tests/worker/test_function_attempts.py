@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import itertools
 import sys
 import threading
 from collections import UserDict
@@ -48,6 +49,17 @@ def test_any_value_goes_in_and_out_and_leaves_a_receipt(bench):
     assert list(guest.load("npy", bench.store.get(result.digest))) == [2, 4]
     receipt = bench.store.get_receipt(outcome.id)
     assert msgspec.json.decode(receipt, type=Outcome) == outcome
+
+
+def test_a_small_result_of_long_work_leaves_a_receipt(bench):
+    now_s = itertools.count(1000.0, 2.0)
+    outcome = bench.run(bench.function(lambda: 1), clock=lambda: next(now_s))
+    assert msgspec.json.decode(bench.store.get_receipt(outcome.id), type=Outcome) == outcome
+
+
+def test_whatever_must_not_be_repeated_leaves_a_receipt(bench):
+    outcome = bench.run(bench.function(lambda: 1, careful=True))
+    assert msgspec.json.decode(bench.store.get_receipt(outcome.id), type=Outcome) == outcome
 
 
 def test_a_file_parameter_is_a_path(bench):

@@ -17,6 +17,7 @@ from nbflow import guest
 from nbflow.core.attempts import Outcome, Progress
 from nbflow.core.policies import Timeout
 from nbflow.core.values import INLINE_LIMIT_BYTES, Fields, Inline, Items
+from nbflow.worker import performing
 
 
 def tagged(source, *tags):
@@ -238,6 +239,21 @@ def test_a_cancelled_notebook_stops_and_keeps_what_it_has(bench):
     assert statuses(book) == ["completed", "failed", "pending"]
     assert book.cells[0].outputs[0].text == "done\n"
     assert book.metadata.papermill.exception is True
+
+
+def test_a_notebook_cancelled_while_its_worker_still_loads_what_runs_it_has_not_begun(bench):
+    async def scenario():
+        with performing._LOADING:  # as another attempt's thread does
+            running = asyncio.create_task(bench.perform(bench.notebook("1")))
+            await asyncio.sleep(0)
+            running.cancel()
+            outcome = await running
+            assert running.cancelling() == 0
+            return outcome
+
+    outcome = asyncio.run(scenario())
+    assert (outcome.status, outcome.reason.kind) == ("stopped", "not_begun")
+    assert not bench.saved.exists()
 
 
 def test_a_second_cancellation_kills(bench):

@@ -1,8 +1,9 @@
 """Whether a notebook can go on in another kernel at all, as far as its text tells.
 
 Some cells ask for what no other kernel has: the history of inputs and results, the list of all
-names, the handle of a display that an earlier cell has made. It does not matter where they stand: a
-function of an earlier cell may be called by a later one.
+names, the handle of a display that an earlier cell has made, the number of an object, of the
+process or of a thread. It does not matter where they stand: a function of an earlier cell may be
+called by a later one.
 """
 
 import ast
@@ -17,6 +18,10 @@ _HISTORY_IN_MAGICS = re.compile(r"[{$]\s*(_{1,3}|_i{1,3}|_i?\d+|In|Out)\b")
 _LISTING = frozenset({"dir", "globals", "locals", "vars"})
 #: Where an exception that nobody has caught is found again.
 _LAST = frozenset({"last_exc", "last_traceback", "last_type", "last_value"})
+#: Builtin functions that give objects a number, which is another one in another process.
+_IDENTITIES = frozenset({"hash", "id"})
+#: Functions that give the process, or a thread of it, a number.
+_NUMBERS = frozenset({"get_ident", "get_native_id", "getpid", "getppid", "gettid"})
 #: Magics that look at nothing but what they are given, and what is compared or set again.
 _MAGICS = TRANSPARENT | {
     "%", "autoreload", "bash", "cd", "config", "env", "getoutput", "html", "javascript", "js",
@@ -33,7 +38,7 @@ def unfit(codes: Mapping[int, CellCode]) -> str:
         why = _unfit(code)
         if why:
             return f"cell {index} {why}, which another kernel does not have"
-    return ""
+    return _numbered(codes)
 
 
 def bound_names(codes: Iterable[CellCode]) -> dict[str, int]:
@@ -74,6 +79,53 @@ def _asks(node: ast.AST) -> str:
         case ast.Attribute(attr=name) if name in _LAST:
             return f"uses the last exception ({name})"
     return ""
+
+
+def _numbered(codes: Mapping[int, CellCode]) -> str:
+    """Return which cells may ask again for a number that is another one in another kernel.
+
+    A number that one cell alone asks for stays what it was, since it is stored. A function may be
+    called by a later cell, so one that asks is enough.
+    """
+    bound = bound_names(codes.values())
+    asked: int | None = None
+    for index, code in codes.items():
+        for name, in_function in _asked_numbers(code, bound):
+            if in_function or asked not in (None, index):
+                where = "within a function" if in_function else f"as does cell {asked}"
+                return (
+                    f"cell {index} asks for a number that is another one in each process ({name}), "
+                    f"{where}"
+                )
+            asked = index
+    return ""
+
+
+def _asked_numbers(code: CellCode, bound: Mapping[str, int]) -> Iterable[tuple[str, bool]]:
+    """Yield the functions by which a cell asks for such numbers, and whether within a function.
+
+    A name that the notebook binds is a variable of its own. Where a method ``__hash__`` makes its
+    number of others, nobody keeps it: tables are made anew with what is in them.
+    """
+    nodes = list(code.nodes())
+    functions = [node for node in nodes if isinstance(node, _FUNCTIONS)]
+    inside = {inner for function in functions for inner in ast.walk(function)}
+    hashing = {
+        inner
+        for function in functions
+        if getattr(function, "name", "") == "__hash__"
+        for inner in ast.walk(function)
+    }
+    for node in nodes:
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()) if name in _IDENTITIES and name not in bound:
+                if node not in hashing:
+                    yield name, node in inside
+            case ast.Name(id=name) | ast.Attribute(attr=name) if name in _NUMBERS:
+                yield name, node in inside
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 def _bound(node: ast.AST) -> Iterable[str]:
