@@ -6,7 +6,7 @@ What the commands that start something (``run``, ``resume``, ``fork``) have in c
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from nbflow.core.errors import NbflowError, NotDelivered, RunCancelled, RunFaile
 
 if TYPE_CHECKING:
     from nbflow.cli.listening import Listener
+    from nbflow.core.attempts import Printed
     from nbflow.session import Flow, Run
 
 # The session is imported where a command runs: with it comes Dask, and help must not wait for that.
@@ -52,27 +53,24 @@ def drive(
 ) -> int:
     """Run a flow to its end, print its result, and return the exit code."""
     if manner.detach:
-        return _detached(flow, params, manner)
+        return left(_started(flow, params, manner, detach=True), manner)
     with stopping_in_good_order():
-        with warnings_for_people():
-            started = flow.start(
-                params=params,
-                cluster=manner.choice.target(),
-                home=manner.home,
-                output_dir=manner.output_dir,
-                run_id=manner.run_id,
-                cache=manner.cache,
-                cells=manner.cells,
-                listen=None if listener is None else listener.hear,
-            )
+        heard = None if listener is None else listener.hear
+        started = _started(flow, params, manner, listen=heard)
         code = joined(started, progress=manner.progress)
     return told(started, code, manner)
 
 
-def _detached(flow: "Flow", params: Mapping[str, Any], manner: Manner) -> int:
-    """Have a flow driven by a process of its own, and return the exit code."""
+def _started(
+    flow: "Flow",
+    params: Mapping[str, Any],
+    manner: Manner,
+    *,
+    detach: bool = False,
+    listen: "Callable[[Printed], None] | None" = None,
+) -> "Run":
     with warnings_for_people():
-        started = flow.start(
+        return flow.start(
             params=params,
             cluster=manner.choice.target(),
             home=manner.home,
@@ -80,9 +78,9 @@ def _detached(flow: "Flow", params: Mapping[str, Any], manner: Manner) -> int:
             run_id=manner.run_id,
             cache=manner.cache,
             cells=manner.cells,
-            detach=True,
+            detach=detach,
+            listen=listen,
         )
-    return left(started, manner)
 
 
 def left(run: "Run", manner: Manner) -> int:

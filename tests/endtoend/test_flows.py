@@ -212,31 +212,6 @@ def test_cancel_stops_a_kernel_and_keeps_its_partial_notebook(tmp_path, notebook
     assert "before" in run["long"].logs
 
 
-def test_an_interrupted_run_is_resumed_by_another_handle(tmp_path) -> None:
-    flow = nbflow.Flow("interrupted", base_dir=tmp_path)
-    begun, go = tmp_path / "begun", tmp_path / "go"
-
-    @flow.task
-    async def node():
-        import asyncio
-
-        begun.touch()
-        while not go.exists():
-            await asyncio.sleep(0.01)
-        return 1
-
-    run = flow.start()
-    until(begun.exists)
-    run.interrupt("the test says so")
-    assert run.wait(60) == "interrupted"
-    assert run["node"].reason.message == "the test says so"
-
-    go.touch()
-    again = nbflow.attach(run.id, home=run.home).resume(progress=False)
-    assert again.status == "succeeded"
-    assert again["node"].attempts == 2
-
-
 @pytest.fixture
 def gated(tmp_path):
     """A flow of one node that waits for a file, started; and what lets the node go on."""
@@ -255,6 +230,18 @@ def gated(tmp_path):
     run = flow.start()
     until(begun.exists)
     return run, go.touch
+
+
+def test_an_interrupted_run_is_resumed_by_another_handle(gated) -> None:
+    run, let_go_on = gated
+    run.interrupt("the test says so")
+    assert run.wait(60) == "interrupted"
+    assert run["node"].reason.message == "the test says so"
+
+    let_go_on()
+    again = nbflow.attach(run.id, home=run.home).resume(progress=False)
+    assert again.status == "succeeded"
+    assert again["node"].attempts == 2
 
 
 def test_a_handle_that_has_let_go_of_its_run_follows_whoever_goes_on_with_it(gated) -> None:
