@@ -88,7 +88,7 @@ def test_a_jupyter_server_starts_restarts_interrupts_and_ends_warm_kernels(
     with log.open("wb") as output:
         server = subprocess.Popen(
             [
-                *(sys.executable, "-m", "jupyter", "server", "--no-browser", "--allow-root"),
+                *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
                 *("--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"),
                 f"--ServerApp.root_dir={tmp_path}",
                 f"--IdentityProvider.token={token}",
