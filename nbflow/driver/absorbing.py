@@ -109,7 +109,6 @@ class Absorber:
             if outcome is None:
                 self._attempt_lost(lost)
             else:
-                self._desk.frontier.release(attempt.node)
                 self._ended(outcome)
 
     def absorb_left(self, request: CancelAsked | Decided) -> None:
@@ -191,14 +190,12 @@ class Absorber:
     def _attempt_ended(self, outcome: Outcome) -> None:
         if outcome.status == "stopped":
             self._attempt_stopped(outcome.id, outcome.notebook, outcome.reason)
-            self._desk.tasks.received(outcome)
-            return
-        self._desk.frontier.release(outcome.id.node)
+        else:
+            self._ended(outcome)
         self._desk.tasks.received(outcome)
-        self._ended(outcome)
 
     def _ended(self, outcome: Outcome) -> None:
-        self._desk.telemetry.attempt_over(outcome.id.node)
+        self._over(outcome.id.node)
         self._desk.ledger.record(event_of(outcome))
         node = self._desk.run.graph.nodes[outcome.id.node]
         if node.policy.cache is not None and not uncacheable(node, self._desk.run.params):
@@ -207,8 +204,7 @@ class Absorber:
 
     def _attempt_lost(self, lost: Lost) -> None:
         name = lost.id.node
-        self._desk.telemetry.attempt_over(name)
-        self._desk.frontier.release(name)
+        self._over(name)
         event = m.after_loss(self._desk.run, name, lost.message, lost.kind)
         self._desk.unfinished.append(Unfinished(event, self._desk.telemetry.progress.get(name)))
         self._desk.ledger.record(event)
@@ -216,8 +212,7 @@ class Absorber:
     def _attempt_stopped(
         self, attempt: AttemptId, notebook: Artifact | None, told: Reason | None = None
     ) -> None:
-        self._desk.telemetry.attempt_over(attempt.node)
-        self._desk.frontier.release(attempt.node)
+        self._over(attempt.node)
         queued = self._desk.run[attempt.node].state is NodeState.QUEUED
         unbegun = told if told and told.kind == "not_begun" and queued else None
         if unbegun is not None and self._desk.is_at_most_once(attempt.node):
@@ -232,3 +227,8 @@ class Absorber:
             self._desk.ledger.record(ev.AttemptInDoubt(attempt.node, attempt.number, reason))
         else:
             self._desk.ledger.record(ev.AttemptLost(attempt.node, attempt.number, reason, notebook))
+
+    def _over(self, node: str) -> None:
+        """Make room for others where the attempt had its own."""
+        self._desk.telemetry.attempt_over(node)
+        self._desk.frontier.release(node)

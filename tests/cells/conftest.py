@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import leftovers
 import pytest
 from staged_cells import Workshop
 
@@ -12,11 +13,12 @@ def workshop(
     tmp_path_factory: pytest.TempPathFactory, temporary_folder: Path
 ) -> Iterator[Workshop]:
     """Notebooks run here; `temporary_folder` is where their kernels' sockets are."""
-    made = Workshop(tmp_path_factory.mktemp("workshop"))
-    yield made
-    made.close()
+    with leftovers.none_of(temporary_folder):
+        made = Workshop(tmp_path_factory.mktemp("workshop"))
+        yield made
+        made.close()
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> None:
-    """Kernels that wait are the workshop's, which looks for what is left when it closes."""
+    """Kernels that wait are the workshop's, and what is left is looked for when it closes."""

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from stage_cases import CONFLICTS, ERRORS, ORDINARY
-from stage_kernels import StageKernels
+from stage_kernels import StageKernels, stage_pool
 
 from nbflow.guest_namespace import STAGE_MODULES
 from nbflow.notebooks.guest_text import joined_modules
@@ -24,11 +24,16 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("stages")
 
 
+@pytest.fixture(scope="module")
+def pool(folder, temporary_folder):
+    """What forks the kernels; its sockets are in `temporary_folder`."""
+    with stage_pool(folder, LIBRARIES) as made:
+        yield made
+
+
 @pytest.fixture
-def stages(tmp_path):
-    kernels = StageKernels(tmp_path, preload=LIBRARIES)
-    yield kernels
-    kernels.close()
+def stages(tmp_path, pool):
+    return StageKernels(tmp_path, pool, LIBRARIES)
 
 
 def writes(source, *names, **fields):
@@ -242,9 +247,9 @@ def test_what_cannot_move_is_pinned(stages):
 
 
 @pytest.fixture(scope="module")
-def shared(folder):
+def shared(folder, pool):
     """Variables that the conflicts are about."""
-    kernels = StageKernels(folder)
+    kernels = StageKernels(folder, pool, LIBRARIES)
     end = kernels.run(
         IMPORTS,
         writes(
@@ -253,8 +258,7 @@ def shared(folder):
         ),
         wanted=["x", "z", "big", "df"],
     )
-    yield kernels, fine(end).given
-    kernels.close()
+    return kernels, fine(end).given
 
 
 def test_what_was_not_declared_is_a_conflict(shared):

@@ -2,18 +2,30 @@
 
 import asyncio
 import itertools
+from contextlib import contextmanager
 
 from nbflow.core.stages import StageCell, StageSpec
 from nbflow.kernels import WarmPool, Wishes, start_kernel
 from nbflow.notebooks.stages.stage_kernel import StageKernel
 
 
-class StageKernels:
-    """Runs stages one after the other, each in a kernel of its own."""
+@contextmanager
+def stage_pool(folder, preload):
+    """A pool whose fork server is there already, with `preload`: several tests may share it."""
+    pool = WarmPool(idle_limit=0)
+    try:
+        asyncio.run(_once(pool, folder, preload))
+        yield pool
+    finally:
+        pool.close()
 
-    def __init__(self, folder, preload=("numpy", "pandas")):
+
+class StageKernels:
+    """Runs stages one after the other, each in a kernel of its own, which `pool` forks."""
+
+    def __init__(self, folder, pool, preload):
         self.folder = folder
-        self.pool = WarmPool(idle_limit=0)
+        self.pool = pool
         self.preload = preload
         self._numbers = itertools.count(1)
         self.work = folder / "work"
@@ -38,12 +50,7 @@ class StageKernels:
             StageCell(index=number * 100 + place, number=place + 1, **fields)
             for place, (_, fields) in enumerate(cells)
         ]
-        kernel = await start_kernel(
-            "python3",
-            cwd=self.work,
-            env={"PYTHONHASHSEED": "0"},
-            wishes=Wishes(pool=self.pool, preload=self.preload),
-        )
+        kernel = await _kernel(self.pool, self.work, self.preload)
         try:
             stage = StageKernel(
                 kernel,
@@ -66,8 +73,15 @@ class StageKernels:
         finally:
             await kernel.shutdown()
 
-    def close(self):
-        self.pool.close()
+
+async def _kernel(pool, folder, preload):
+    wishes = Wishes(pool=pool, preload=preload)
+    return await start_kernel("python3", cwd=folder, env={"PYTHONHASHSEED": "0"}, wishes=wishes)
+
+
+async def _once(pool, folder, preload):
+    kernel = await _kernel(pool, folder, preload)
+    await kernel.shutdown()
 
 
 async def execute(kernel, source):

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 
+import leftovers
 import msgspec
 import pytest
 from checkpoint_cases import HELD, MOVABLE
@@ -21,11 +22,18 @@ def tagged(source, *tags):
     return new_code_cell(source, metadata={"tags": list(tags)})
 
 
-@pytest.fixture
-def facilities():
-    facilities = Facilities()
-    yield facilities
-    facilities.close()
+@pytest.fixture(scope="module")
+def facilities(temporary_folder):
+    """Those of one worker for all attempts here, which therefore share its fork servers."""
+    with leftovers.none_of(temporary_folder):
+        facilities = Facilities()
+        yield facilities
+        facilities.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """Kernels that wait are the worker's, and what is left is looked for when it ends."""
 
 
 class Attempts:
