@@ -1,9 +1,10 @@
 """A journal that has been lost looks like one that was never there.
 
 A file that a copy has left out, or that was emptied, is no new journal where artifacts of its
-runs lie beside it. To begin anew there would be to forget these runs without a word, and the next
-clean-up would take all that they have stored for waste. So whoever opens a journal may say how to
-ask for that, and it is asked before anything is made.
+runs lie beside it; nor is a server's database without tables that has used the same store. To begin
+anew there would be to forget these runs without a word, and the next clean-up would take all that
+they have stored for waste. So whoever opens a journal may say how to ask for that, and it is asked
+before anything is made.
 """
 
 from collections.abc import Callable

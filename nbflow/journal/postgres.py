@@ -18,23 +18,27 @@ it was told, and has the server end its transaction if it falls silent in the mi
 that a stopped driver on another machine locks nobody out.
 """
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from nbflow.core.errors import JournalError
-from nbflow.journal import schema
+from nbflow.journal import losing, schema
 from nbflow.journal.database import PATIENCE_S, Database
 
 T = TypeVar("T")
 
 #: How long to wait between two tries to connect, in seconds.
 _PAUSE_S = 0.1
+
+#: Where servers listen if nobody says otherwise.
+_PORT = 5432
 
 #: After what silence within a transaction the server ends it, in milliseconds.
 _IDLE_MS = 10_000
@@ -87,14 +91,21 @@ class Server(Database):
         self._writer: Connection | None = None
 
     @classmethod
-    def open(cls, url: URL, *, create: bool = True, busy_timeout_s: float = 5.0) -> "Server":
+    def open(
+        cls,
+        url: URL,
+        *,
+        create: bool = True,
+        busy_timeout_s: float = 5.0,
+        orphans: losing.Orphans | None = None,
+    ) -> "Server":
         """Connect, and create or migrate the tables if need be; see `SqlJournal.open`."""
-        place = f"journal {address(url)}"
-        with explained(place):
+        with explained(f"journal {address(url)}"):
             engine = _engine(url, busy_timeout_s)
             try:
                 with engine.connect() as connection:
-                    _prepare(connection, place, create=create)
+                    place = f"journal {_reached(connection, url)}"
+                    _prepare(connection, place, create=create, orphans=orphans)
             except BaseException:
                 engine.dispose()
                 raise
@@ -223,6 +234,23 @@ def address(url: URL) -> str:
     return shown.render_as_string()
 
 
+def _reached(connection: Connection, url: URL) -> str:
+    """Return where the tables are, in words that mean no other place.
+
+    Whose artifacts lie in a store is told by them. So what a URL may leave to its options or to the
+    environment is named, too: host and schema; and the machine, if it is a socket there.
+    """
+    info = cast("Any", connection.connection.driver_connection).info
+    socket_folder = info.host if info.host.startswith(("/", "@")) else ""
+    host = None if socket_folder else url.host or info.host
+    port = None if info.port == _PORT else info.port
+    where = URL.create("postgresql", info.user, None, host, port, info.dbname).render_as_string()
+    if socket_folder:
+        where += f" by {socket_folder} on {socket.gethostname()}"
+    tables_in = connection.exec_driver_sql("SELECT current_schema()").scalar()
+    return where if tables_in in {"public", None} else f"{where}, schema {tables_in}"
+
+
 @contextmanager
 def explained(place: str) -> Iterator[None]:
     """Turn what the database raises into a `JournalError` that names `place` and the next step."""
@@ -270,16 +298,23 @@ def _engine(url: URL, busy_timeout_s: float) -> Engine:
     return engine
 
 
-def _prepare(connection: Connection, place: str, *, create: bool) -> None:
+def _prepare(
+    connection: Connection, place: str, *, create: bool, orphans: losing.Orphans | None
+) -> None:
     """Create or migrate the tables; of several that open the database at once, one does."""
     version = schema.version_of(connection, place)
-    if version is None and not create:
-        raise JournalError(
-            f"there is no journal at {place.removeprefix('journal ')}: nothing has run here yet. "
-            "Start a flow with `nbflow run`, or name another home with --home"
-        )
     connection.rollback()
-    if version != schema.SCHEMA_VERSION:
-        with connection.begin():
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_OPENING})")
-            schema.bring_up(connection, place)
+    if version == schema.SCHEMA_VERSION:
+        return
+    with connection.begin():
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_OPENING})")
+        # Under the lock: who has made the tables since may have stored something, too.
+        if schema.version_of(connection, place) is None:
+            if orphans is not None and (left := orphans(place)):
+                raise losing.lost(place, "has no tables", left)
+            if not create:
+                raise JournalError(
+                    f"there is no journal at {place.removeprefix('journal ')}: nothing has run "
+                    "here yet. Start a flow with `nbflow run`, or name another home with --home"
+                )
+        schema.bring_up(connection, place)

@@ -98,7 +98,7 @@ class SqlJournal(Journal):
         allow_network
             Whether a file may lie on a network file system: only one machine uses it then.
         orphans
-            Asked where a file is missing or empty; see `losing`.
+            Asked where a file is missing or empty, or a database has no tables; see `losing`.
 
         Raises
         ------
@@ -120,7 +120,9 @@ class SqlJournal(Journal):
                 orphans=orphans,
             )
         else:
-            database = postgres.Server.open(location, create=create, busy_timeout_s=busy_timeout_s)
+            database = postgres.Server.open(
+                location, create=create, busy_timeout_s=busy_timeout_s, orphans=orphans
+            )
         return cls(database, overflow)
 
     def __enter__(self) -> Self:

@@ -98,7 +98,7 @@ class Home:
             places.journal,
             overflow=Overflow(put, get),
             allow_network=os.environ.get(ALLOW) == "1",
-            orphans=lambda place: _orphans(folder, places.artifacts, place),
+            orphans=lambda place: _orphans(folder, places, place),
         )
         try:
             store = FileStore.open(places.artifacts)
@@ -210,13 +210,15 @@ def is_home(folder: Path) -> bool:
     )
 
 
-def _orphans(folder: Path, artifacts: str | Path, journal: str) -> str:
+def _orphans(folder: Path, places: home_file.Places, journal: str) -> str:
     """Return what the runs of `journal` have stored, in words for people; "" if they have nothing.
 
-    Artifacts in the home's own folder are its journal's. In a store elsewhere, other journals may
-    have theirs; there, a journal's own word for it counts.
+    Artifacts in the home's own folder are those of the file beside them. In a store elsewhere, or
+    before a server's journal, other journals may have theirs; there, a journal's own word for it
+    counts.
     """
-    if artifacts == folder / home_file.ARTIFACTS:
+    artifacts = places.artifacts
+    if isinstance(places.journal, Path) and artifacts == folder / home_file.ARTIFACTS:
         return str(artifacts) if _has_artifacts(folder / home_file.ARTIFACTS) else ""
     if isinstance(artifacts, Path) and not artifacts.exists():
         return ""

@@ -211,6 +211,46 @@ def test_in_a_shared_store_only_a_journals_own_word_tells_that_it_was_lost(tmp_p
         Home.open(homes[0])
 
 
+def team_home(folder, postgres, options):
+    folder.mkdir()
+    places = (
+        f'journal = "{postgres.url(options=options)}"\nartifacts = "{folder.parent / "shared"}"\n'
+    )
+    (folder / "home.toml").write_text(places)
+    return folder
+
+
+def test_a_servers_journal_that_was_lost_is_no_new_one(tmp_path, postgres) -> None:
+    schema, other = postgres.new_schema(), postgres.new_schema()
+    folder = team_home(tmp_path / "team", postgres, schema)
+    home = Home.open(folder)
+    tenants.settle(home.store, home.journal.place)
+    home.store.put(b"x", "text")
+    home.close()
+    name = schema.partition("=")[2]
+    postgres.execute(f"DROP SCHEMA {name} CASCADE")
+    postgres.execute(f"CREATE SCHEMA {name}")
+
+    for opening in (lambda: Home.open(folder), lambda: Home.find(folder, tmp_path)):
+        with pytest.raises(JournalError, match=rf"{name} has no tables, but .*shared.* backup"):
+            opening()
+    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema=%s"
+    assert postgres.execute(tables, name) == []
+    Home.open(team_home(tmp_path / "other", postgres, other)).close()
+
+
+def test_journals_in_two_schemas_of_a_database_are_two(tmp_path, postgres) -> None:
+    homes = [
+        Home.open(team_home(tmp_path / name, postgres, postgres.new_schema()))
+        for name in ("one", "two")
+    ]
+    for home in homes:
+        tenants.settle(home.store, home.journal.place)
+        home.close()
+    for home, other in (homes, reversed(homes)):
+        assert tenants.others(home.store, home.journal.place) == [other.journal.place]
+
+
 def test_a_damaged_row_hides_no_other_run(home) -> None:
     home.close()
     with contextlib.closing(sqlite3.connect(home.folder / "journal.sqlite")) as connection:
