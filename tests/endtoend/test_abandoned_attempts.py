@@ -50,7 +50,7 @@ def outliving(tmp_path, outside, notebook, monkeypatch) -> Path:
 
 
 def test_what_a_killed_driver_left_running_is_stopped_when_the_run_is_taken_over(
-    outliving, outside, notebook
+    outliving, outside, notebook, temporary_folder
 ) -> None:
     notebook("n.ipynb", "print('new')")
 
@@ -59,6 +59,8 @@ def test_what_a_killed_driver_left_running_is_stopped_when_the_run_is_taken_over
     run = nbflow.attach("r", home=outliving / ".nbflow")
     assert run["n"].attempts == 2
     until(lambda: printed(run["n"].notebook_path) == ["new\n"])
+    # Of its kernel nothing is left, either.
+    until(lambda: not list(temporary_folder.glob("nbflow-k-*")))
 
 
 def test_a_worker_that_wakes_up_leaves_the_executed_notebook_of_a_success_alone(
