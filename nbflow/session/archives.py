@@ -176,7 +176,7 @@ def _add(home: Home, reader: ArchiveReader, row: RunRow, records: list[Record]) 
     """Add a run to a home; `RunExists` if it has one of that id."""
     _require_new(home.journal, row.id)
     records = _at_home(records, home)
-    tenants.settle(home.store, home.journal.place)
+    tenants.settle(home.store, home.tenant)
     reader.add_artifacts(home)
     home.journal.restore(row, records)
     reader.write_logs(home.runs_folder(row.id) / LOGS)

@@ -50,12 +50,17 @@ class Home:
         The home's folder.
     journal, store
         The adapters that are open on it.
+    tenant
+        What the journal calls itself in the store; see `tenants`.
     """
 
-    def __init__(self, folder: Path, journal: "SqlJournal", store: FileStore) -> None:
+    def __init__(
+        self, folder: Path, journal: "SqlJournal", store: FileStore, *, tenant: str
+    ) -> None:
         self.folder = folder
         self.journal = journal
         self.store = store
+        self.tenant = tenant
         #: Results of earlier runs.
         self.cache: ResultCache = TieredCache(store)
 
@@ -105,7 +110,8 @@ class Home:
         except BaseException:
             journal.close()
             raise
-        return cls(folder, journal, store)
+        tenant = tenants.tenant(folder, places, journal.place)
+        return cls(folder, journal, store, tenant=tenant)
 
     @classmethod
     def find(cls, home: str | os.PathLike[str] | None, start: Path) -> "Home":
@@ -223,7 +229,8 @@ def _orphans(folder: Path, places: home_file.Places, journal: str) -> str:
     if isinstance(artifacts, Path) and not artifacts.exists():
         return ""
     store = FileStore.open(artifacts)
-    if not tenants.is_settled(store, journal) or next(store.stored(), None) is None:
+    settled = tenants.is_settled(store, tenants.tenant(folder, places, journal))
+    if not settled or next(store.stored(), None) is None:
         return ""
     return store.ref.shown
 

@@ -142,7 +142,10 @@ def clean(home: Home, limits: Limits, *, now: float, dry_run: bool = False) -> C
     ArtifactError
         If the store cannot be used.
     """
-    _require_alone(home, alone=limits.alone)
+    if not limits.alone:
+        _require_alone(home)
+    elif not dry_run:
+        tenants.forget_others(home.store, home.tenant)
     facts = [_facts(home.journal, row) for row in home.journal.rows()]
     if limits.grace_s < DRIVEN_GRACE_S:
         _require_rest(facts, now)
@@ -177,10 +180,8 @@ def _facts(journal: Journal, row: RunRow) -> _RunFacts:
     return _RunFacts(row, frozenset(digests), last_at, ended, forked_from)
 
 
-def _require_alone(home: Home, *, alone: bool) -> None:
-    if alone:
-        tenants.forget_others(home.store, home.journal.place)
-    if others := tenants.others(home.store, home.journal.place):
+def _require_alone(home: Home) -> None:
+    if others := tenants.others(home.store, home.tenant):
         raise CannotClean(
             f"the store {home.store.ref.shown} is also used by {'; '.join(others)}. What that "
             "refers to is not known here, and would be removed. Give each journal a store of its "

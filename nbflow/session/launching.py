@@ -183,7 +183,7 @@ def own_kernels() -> frozenset[str]:
 
 def _create(home: Home, prepared: "Prepared", request: Request) -> None:
     """Write a run's artifacts, and then its first record."""
-    tenants.settle(home.store, home.journal.place)
+    tenants.settle(home.store, home.tenant)
     for data in prepared.blobs.values():
         home.store.put(data, "pickle")
     output_dir = request.output_dir or home.runs_folder(request.run)

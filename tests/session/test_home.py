@@ -201,7 +201,7 @@ def test_in_a_shared_store_only_a_journals_own_word_tells_that_it_was_lost(tmp_p
         folder.mkdir()
         (folder / "home.toml").write_text(f'artifacts = "{tmp_path / "shared"}"\n')
     first = Home.open(homes[0])
-    tenants.settle(first.store, first.journal.place)
+    tenants.settle(first.store, first.tenant)
     first.store.put(b"x", "text")
     first.close()
 
@@ -224,7 +224,7 @@ def test_a_servers_journal_that_was_lost_is_no_new_one(tmp_path, postgres) -> No
     schema, other = postgres.new_schema(), postgres.new_schema()
     folder = team_home(tmp_path / "team", postgres, schema)
     home = Home.open(folder)
-    tenants.settle(home.store, home.journal.place)
+    tenants.settle(home.store, home.tenant)
     home.store.put(b"x", "text")
     home.close()
     name = schema.partition("=")[2]
@@ -245,10 +245,10 @@ def test_journals_in_two_schemas_of_a_database_are_two(tmp_path, postgres) -> No
         for name in ("one", "two")
     ]
     for home in homes:
-        tenants.settle(home.store, home.journal.place)
+        tenants.settle(home.store, home.tenant)
         home.close()
     for home, other in (homes, reversed(homes)):
-        assert tenants.others(home.store, home.journal.place) == [other.journal.place]
+        assert tenants.others(home.store, home.tenant) == [other.tenant]
 
 
 def test_a_damaged_row_hides_no_other_run(home) -> None:

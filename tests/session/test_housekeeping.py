@@ -380,7 +380,7 @@ def _named(home, run):
 
 def test_a_store_that_two_journals_use_is_cleaned_by_neither(home, tmp_path, later):
     whole_run(home, "sales-1")
-    tenants.settle(home.store, home.journal.place)
+    tenants.settle(home.store, home.tenant)
     clean(home, Limits(), now=later)
     other = SqlJournal.open(tmp_path / "other.sqlite")
     try:
@@ -390,9 +390,37 @@ def test_a_store_that_two_journals_use_is_cleaned_by_neither(home, tmp_path, lat
     before = all_digests(home)
     with pytest.raises(CannotClean, match=r"other\.sqlite.*--alone"):
         clean(home, Limits(), now=later)
+    clean(home, Limits(alone=True), now=later, dry_run=True)
+    with pytest.raises(CannotClean, match=r"other\.sqlite.*--alone"):
+        clean(home, Limits(), now=later)
     assert all_digests(home) == before
     clean(home, Limits(alone=True), now=later)
     clean(home, Limits(), now=later)
+
+
+def test_a_home_that_was_moved_is_cleaned_as_before(home, tmp_path, later):
+    tenants.settle(home.store, home.tenant)
+    home.close()
+    moved = Home.open(home.folder.rename(tmp_path / "moved"))
+    try:
+        clean(moved, Limits(), now=later)
+    finally:
+        moved.close()
+
+
+def test_a_home_whose_store_another_one_uses_is_known_to_that_one(home, tmp_path, later):
+    tenants.settle(home.store, home.tenant)
+    guest = tmp_path / "guest"
+    guest.mkdir()
+    (guest / "home.toml").write_text(f'artifacts = "{home.folder / "artifacts"}"\n')
+    other = Home.open(guest)
+    try:
+        tenants.settle(other.store, other.tenant)
+        for one in (home, other):
+            with pytest.raises(CannotClean, match=r"also used by journal .*journal\.sqlite"):
+                clean(one, Limits(), now=later)
+    finally:
+        other.close()
 
 
 def test_what_nodes_have_printed_goes_with_its_run(home, later):
