@@ -19,7 +19,7 @@ from nbflow.cluster.handing_over import Counter, Handed
 from nbflow.cluster.link import Link
 from nbflow.cluster.placing import Places
 from nbflow.cluster.settling import Settler
-from nbflow.core.attempts import Outcome
+from nbflow.core.attempts import Outcome, failed_unbegun
 from nbflow.core.errors import ClusterError
 from nbflow.core.ids import AttemptId
 from nbflow.core.states import Reason
@@ -182,14 +182,7 @@ class TaskEnds:
 
     def _unperformed(self, attempt: AttemptId, error: BaseException) -> Outcome:
         message = f"the cluster could not run it: {type(error).__name__}: {error}"
-        now = self._clock()
-        return Outcome(
-            id=attempt,
-            status="failed",
-            started_at=now,
-            ended_at=now,
-            reason=Reason("error", message),
-        )
+        return failed_unbegun(attempt, self._clock(), Reason("error", message))
 
 
 def _killed(error: KilledWorker) -> str:

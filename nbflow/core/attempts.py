@@ -98,6 +98,11 @@ def stopped_unbegun(attempt: AttemptId, now_s: float) -> Outcome:
     return Outcome(id=attempt, status="stopped", started_at=now_s, ended_at=now_s, reason=reason)
 
 
+def failed_unbegun(attempt: AttemptId, now_s: float, reason: Reason) -> Outcome:
+    """Return the outcome of an attempt that cannot begin, for `reason`."""
+    return Outcome(id=attempt, status="failed", started_at=now_s, ended_at=now_s, reason=reason)
+
+
 class Started(msgspec.Struct, frozen=True, tag=True):
     """A worker begins the attempt."""
 

@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from nbflow.core import machine as m
-from nbflow.core.attempts import Ended, Outcome
+from nbflow.core.attempts import Ended, failed_unbegun
 from nbflow.core.ids import AttemptId
 from nbflow.core.results import Result
-from nbflow.core.states import Reason
 from nbflow.driver.stimuli import RetryTimer, Stimulus, StopOverdue
 from nbflow.driver.surroundings import Surroundings
 from nbflow.driver.tasks import TaskMaker
@@ -70,7 +69,7 @@ class Effects:
             attempts, self.to_submit = self.to_submit, []
             ready, failures = await tasks.take(attempts)
             for attempt, reason in failures.items():
-                self._put(Ended(self._failed(attempt, reason)))
+                self._put(Ended(failed_unbegun(attempt, self._clock(), reason)))
             await cluster.submit(ready)
         if self.to_cancel:
             attempts, self.to_cancel = self.to_cancel, []
@@ -102,10 +101,6 @@ class Effects:
     async def write(self, call: Callable[..., _T], *args: object) -> _T:
         """Run a blocking call of a port in the writing thread."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, call, *args)
-
-    def _failed(self, attempt: AttemptId, reason: Reason) -> Outcome:
-        now_s = self._clock()
-        return Outcome(id=attempt, status="failed", started_at=now_s, ended_at=now_s, reason=reason)
 
     def _delay_s(self, run: m.Run, wait: m.WaitForRetry) -> float:
         """Return how long a retry has to wait; never longer than its policy's longest delay.

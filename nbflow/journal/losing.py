@@ -29,11 +29,24 @@ def refuse(path: Path, place: str, orphans: Orphans) -> None:
     left = orphans(place) if _is_void(path) else ""
     # Another process may have made it since, and stored what its first run needs.
     if left and _is_void(path):
-        raise lost(place, "is empty" if path.exists() else "is missing", left)
+        raise _lost(place, "is empty" if path.exists() else "is missing", left)
 
 
-def lost(place: str, what: str, left: str) -> JournalError:
-    """Return what to say of it."""
+def refuse_without_tables(place: str, orphans: Orphans | None) -> None:
+    """Refuse a database that has no tables, though something is left of a journal there.
+
+    To be asked while nobody else can make them: who did has perhaps stored something since.
+
+    Raises
+    ------
+    JournalError
+        If so.
+    """
+    if orphans is not None and (left := orphans(place)):
+        raise _lost(place, "has no tables", left)
+
+
+def _lost(place: str, what: str, left: str) -> JournalError:
     return JournalError(
         f"{place} {what}, but {left} holds what its runs have stored: the journal was lost, and "
         "with it what is known of them. Bring it back from a backup. If these results are to be "

@@ -308,10 +308,8 @@ def _prepare(
         return
     with connection.begin():
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_OPENING})")
-        # Under the lock: who has made the tables since may have stored something, too.
         if schema.version_of(connection, place) is None:
-            if orphans is not None and (left := orphans(place)):
-                raise losing.lost(place, "has no tables", left)
+            losing.refuse_without_tables(place, orphans)
             if not create:
                 raise JournalError(
                     f"there is no journal at {place.removeprefix('journal ')}: nothing has run "

@@ -364,10 +364,8 @@ def _prepare(connection: Connection, path: Path, orphans: losing.Orphans | None)
     connection.rollback()
     with connection.begin():
         begin_writing(connection)
-        # Under the lock: who has made the tables since may have stored something, too.
-        new = schema.version_of(connection, _place(path)) is None
-        if new and orphans is not None and (left := orphans(_place(path))):
-            raise losing.lost(_place(path), "has no tables", left)
+        if schema.version_of(connection, _place(path)) is None:
+            losing.refuse_without_tables(_place(path), orphans)
         schema.bring_up(connection, _place(path))
 
 

@@ -73,8 +73,7 @@ def test_a_notebook_that_is_stopped_as_it_starts_was_stopped(desk) -> None:
     async def main() -> None:
         async with desk() as it:
             task = it.notebook("1")
-            await it.cluster.submit([task])
-            await it.until(lambda: it.started() == ["book"])
+            await it.begin(task)
             await it.cluster.cancel([task.id])
             assert (await it.outcome()).status == "stopped"
 

@@ -105,8 +105,7 @@ def test_a_running_attempt_that_is_cancelled_says_that_it_was_stopped(desk) -> N
     async def main() -> None:
         async with desk() as it:
             task = it.task("wait", wait, x=1)
-            await it.cluster.submit([task])
-            await it.until(lambda: it.started() == ["wait"])
+            await it.begin(task)
             await it.cluster.cancel([task.id])
             await it.until(lambda: bool(it.ended()))
             assert it.ended() == {"wait": "stopped"}
@@ -118,8 +117,7 @@ def test_cancelling_twice_is_cancelling_once(desk) -> None:
     async def main() -> None:
         async with desk() as it:
             task = it.task("wait", wait, x=1)
-            await it.cluster.submit([task])
-            await it.until(lambda: it.started() == ["wait"])
+            await it.begin(task)
             await it.cluster.cancel([task.id])
             await it.cluster.cancel([task.id])
             await it.until(lambda: len(it.ended()) == 1)

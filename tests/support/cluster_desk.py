@@ -58,6 +58,11 @@ class Desk:
             store=self.store.ref,
         )
 
+    async def begin(self, task: AttemptTask) -> None:
+        """Hand over the first attempt of all, and wait until it has begun."""
+        await self.cluster.submit([task])
+        await self.until(lambda: self.started() == [task.id.node])
+
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(60):
             while not condition():
