@@ -24,7 +24,7 @@ FAILING = {
 }
 #: What no two processes have in common.
 OWN = re.compile(
-    r"0x[0-9a-f]+|ipykernel_\d+|nbflow-k-[\w-]+|\d\d:\d\d:\d\d|\d+(\.\d+)? [nµm]?s\b|"
+    r"0x[0-9a-f]+|ipykernel_\d+|nbflow-k-[\w-]+|\d\d:\d\d:\d\d|\d+(\.\d+)? [nµ\u03bcm]?s\b|"
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{4,}"
 )
 REPLIED = ("status", "execution_count", "payload", "ename", "traceback")
